@@ -12,20 +12,23 @@ if sys.platform == "linux":
 else:  # the laboratory runs on Linux only, but its data can be read elsewhere
     _TCP_INFO_OPTION = 11
 
+
+def _run(kind: str, names: str) -> list[tuple[str, str]]:
+    """Neighbouring fields of one type."""
+    return [(name, kind) for name in names.split()]
+
+
 TCP_INFO = np.dtype(
-    [(name, "u1") for name in "state ca_state retransmits probes backoff options wscales limited".split()]
-    + [
-        (name, "<u4")
-        for name in """rto_us ato_us snd_mss rcv_mss unacked sacked lost retrans fackets last_data_sent_ms last_ack_sent_ms
-        last_data_recv_ms last_ack_recv_ms pmtu rcv_ssthresh rtt_us rttvar_us snd_ssthresh snd_cwnd advmss reordering
-        rcv_rtt_us rcv_space total_retrans""".split()
-    ]
-    + [(name, "<u8") for name in "pacing_rate max_pacing_rate bytes_acked bytes_received".split()]
-    + [(name, "<u4") for name in "segs_out segs_in notsent_bytes min_rtt_us data_segs_in data_segs_out".split()]
-    + [(name, "<u8") for name in "delivery_rate busy_time_us rwnd_limited_us sndbuf_limited_us".split()]
-    + [(name, "<u4") for name in "delivered delivered_ce".split()]
-    + [(name, "<u8") for name in "bytes_sent bytes_retrans".split()]
-    + [(name, "<u4") for name in "dsack_dups reord_seen rcv_ooopack snd_wnd rcv_wnd rehash".split()]
+    _run("u1", "state ca_state retransmits probes backoff options wscales limited")
+    + _run("<u4", "rto_us ato_us snd_mss rcv_mss unacked sacked lost retrans fackets")
+    + _run("<u4", "last_data_sent_ms last_ack_sent_ms last_data_recv_ms last_ack_recv_ms pmtu rcv_ssthresh")
+    + _run("<u4", "rtt_us rttvar_us snd_ssthresh snd_cwnd advmss reordering rcv_rtt_us rcv_space total_retrans")
+    + _run("<u8", "pacing_rate max_pacing_rate bytes_acked bytes_received")
+    + _run("<u4", "segs_out segs_in notsent_bytes min_rtt_us data_segs_in data_segs_out")
+    + _run("<u8", "delivery_rate busy_time_us rwnd_limited_us sndbuf_limited_us")
+    + _run("<u4", "delivered delivered_ce")
+    + _run("<u8", "bytes_sent bytes_retrans")
+    + _run("<u4", "dsack_dups reord_seen rcv_ooopack snd_wnd rcv_wnd rehash")
 )
 
 # tcpi_state (net/tcp_states.h) and tcpi_ca_state (enum tcp_ca_state)
