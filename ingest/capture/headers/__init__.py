@@ -1,0 +1,1 @@
+"""Kernels that find and read the headers of one captured packet."""
