@@ -228,7 +228,7 @@ _LIST = (
     Scenario(
         "shared-link",
         "Three connections in one queue: a bulk transfer, a slow producer and one with a slow reader.",
-        _narrow(20, 4, queue_bdp=4),
+        _narrow(20, 4, queue_bdp=6),
         _wide(20),
         (
             Flow("network", End((Bulk(3),))),
@@ -236,7 +236,7 @@ _LIST = (
             Flow(
                 "receiver",
                 End((Bulk(3),)),
-                End((SlowRead(2500, 0.05, 3), Drain()), receive_buffer_bytes=12_000),
+                End((SlowRead(1500, 0.05, 3), Drain()), receive_buffer_bytes=8_000),
                 start_s=0.2,
             ),
         ),
