@@ -1,4 +1,9 @@
-"""One captured packet into one row of the segment columns: the heart of the reading kernels."""
+"""Captured packets into rows of the segment columns: the heart of the reading kernels.
+
+A walk over a file or ring lists where its packets lie (the int64 array `packets`); one loop parses them all. The
+columns are taken apart before the loop and the common packet is parsed in its body: handing arrays to a function
+costs numba two atomic operations an array, which for every packet would be most of the time.
+"""
 
 import numpy as np
 
@@ -8,6 +13,7 @@ from ingest.capture.headers.found import (
     F_FRAGMENTED,
     F_IP,
     F_LIMIT,
+    F_SIZE,
     F_TENANT,
     F_VERSION,
     F_WIRE,
@@ -18,7 +24,16 @@ from ingest.capture.headers.found import (
 )
 from ingest.capture.headers.layers import locate
 from ingest.capture.headers.loads import be16, be32, be64, byte
-from ingest.capture.headers.tcp import tcp_options
+from ingest.capture.headers.tcp import (
+    V_MSS,
+    V_SACK,
+    V_SACK_N,
+    V_SIZE,
+    V_TSECR,
+    V_TSVAL,
+    V_WSCALE,
+    tcp_options,
+)
 from ingest.capture.tallies import (
     T_CUT,
     T_CUT_LOST,
@@ -32,7 +47,7 @@ from ingest.capture.tallies import (
     T_WIRE_BYTES,
 )
 from schemas.columns import OPT_TIMESTAMPS, SEG_FRAGMENT, SEG_IP_ID, SEG_IPV6, SEG_OPTIONS_CUT
-from schemas.jit import inlined, plain
+from schemas.jit import plain
 from schemas.shard import shard_of
 
 # Times that the product works with, so that adding a timer never overflows: 1970 to 2116. Every second count of a
@@ -45,136 +60,155 @@ _TIMESTAMPS_ALONE = 0x0101080A  # NOP, NOP, kind 8, length 10: the options of ne
 _MAPPED = np.uint64(0xFFFF00000000)
 
 
-@inlined
-def decode(raw, at, captured, wire, link, time_ns, tap, columns, n, tallies, found):
-    """Parse the packet raw[at:at + captured], `wire` bytes long as sent; returns the next free row, n or n + 1.
+# Columns of `packets`, int64[n, P_SIZE]: where a packet lies in the raw block and what its record says.
+P_AT, P_CAPTURED, P_WIRE, P_TIME_NS, P_TAP, P_LINK, P_SIZE = range(7)
 
-    raw: uint8, at least at + captured long. columns: Segments with room for row n. tallies: int64[taps, T_SIZE].
-    found: int64[F_SIZE], scratch.
-    """
-    counts = tallies[tap]
-    counts[T_PACKETS] += 1
-    end = at + captured
-    timed = 0 <= time_ns <= TIME_MAX_NS
-    if timed:
-        counts[T_FIRST_NS] = min(counts[T_FIRST_NS], time_ns)
-        counts[T_LAST_NS] = max(counts[T_LAST_NS], time_ns)
-    outcome = TCP
-    # Ethernet, IPv4 without options, TCP, whole: read where it stands. Everything else is looked for.
-    if (
-        link == 1
-        and captured >= 54
-        and be16(raw, at + 12) == 0x0800
-        and byte(raw, at + 14) == 0x45
-        and byte(raw, at + 23) == 6
-        and be16(raw, at + 20) & 0x3FFF == 0
-        and be16(raw, at + 16) >= 40
-    ):
-        ip = at + 14
-        tcp = at + 34
-        limit = ip + be16(raw, at + 16)
-        version = 4
-        tenant = 0
-        wire_bytes = limit - at
-        options = SEG_IP_ID
-    else:
-        outcome = locate(raw, at, end, max(wire, captured), link, found)
-        ip = found[F_IP]
-        tcp = found[F_AT]
-        limit = found[F_LIMIT]
-        version = found[F_VERSION]
-        tenant = found[F_TENANT]
-        wire_bytes = found[F_WIRE]
-        options = SEG_IP_ID if version == 4 else SEG_IPV6
-        if found[F_FRAGMENTED]:
-            options |= SEG_FRAGMENT
-    header = 0
-    if outcome == TCP:
-        outcome = _tcp_outcome(raw, tcp, end, limit)
-        if outcome == TCP:
-            header = (byte(raw, tcp + 12) >> 4) * 4
-    if outcome != TCP or not timed:
-        _count_other(counts, outcome, timed)
-        return n
-
-    columns.mss[n] = 0
-    columns.wscale[n] = 0
-    columns.sack_n[n] = 0
-    if header == 32 and end - tcp >= 32 and be32(raw, tcp + 20) == _TIMESTAMPS_ALONE:
-        columns.tsval[n] = be32(raw, tcp + 24)
-        columns.tsecr[n] = be32(raw, tcp + 28)
-        options |= OPT_TIMESTAMPS
-    else:
-        columns.tsval[n] = 0
-        columns.tsecr[n] = 0
-        if header > 20:
-            options |= tcp_options(raw, tcp + 20, tcp + header, end, columns, n)
-            if options & SEG_OPTIONS_CUT:
-                counts[T_CUT] += 1
-
-    if version == 4:
-        src_hi = dst_hi = np.uint64(0)
-        src_lo = _MAPPED | np.uint64(be32(raw, ip + 12))
-        dst_lo = _MAPPED | np.uint64(be32(raw, ip + 16))
-        columns.ip_id[n] = be16(raw, ip + 4)
-        columns.ttl[n] = byte(raw, ip + 8)
-        columns.ecn[n] = byte(raw, ip + 1) & 3
-    else:
-        src_hi = be64(raw, ip + 8)
-        src_lo = be64(raw, ip + 16)
-        dst_hi = be64(raw, ip + 24)
-        dst_lo = be64(raw, ip + 32)
-        columns.ip_id[n] = 0
-        columns.ttl[n] = byte(raw, ip + 7)
-        columns.ecn[n] = (byte(raw, ip + 1) >> 4) & 3
-    src_port = be16(raw, tcp)
-    dst_port = be16(raw, tcp + 2)
-    columns.time_ns[n] = time_ns
-    columns.tap[n] = tap
-    columns.tenant[n] = tenant
-    columns.src_hi[n] = src_hi
-    columns.src_lo[n] = src_lo
-    columns.dst_hi[n] = dst_hi
-    columns.dst_lo[n] = dst_lo
-    columns.src_port[n] = src_port
-    columns.dst_port[n] = dst_port
-    columns.shard[n] = shard_of(
-        np.uint64(tenant), src_hi, src_lo, np.uint64(src_port), dst_hi, dst_lo, np.uint64(dst_port)
-    )
-    columns.seq[n] = be32(raw, tcp + 4)
-    columns.ack[n] = be32(raw, tcp + 8)
-    columns.payload_bytes[n] = limit - tcp - header
-    columns.wire_bytes[n] = wire_bytes
-    columns.flags[n] = be16(raw, tcp + 12) & 0x1FF
-    columns.window[n] = be16(raw, tcp + 14)
-    columns.options[n] = options
-    counts[T_SEGMENTS] += 1
-    counts[T_WIRE_BYTES] += wire_bytes
-    return n + 1
-
-
-@inlined
-def _tcp_outcome(raw, tcp, end, limit):
-    """Whether the TCP header at `tcp` is of use: TCP, CUT or MALFORMED."""
-    if limit - tcp < 20:
-        return MALFORMED
-    if end - tcp < _TCP_NEEDED:
-        return CUT
-    header = (byte(raw, tcp + 12) >> 4) * 4
-    if header < 20 or header > limit - tcp:
-        return MALFORMED
-    return TCP
+# Packets listed before they are parsed: the list stays in the processor's first cache.
+BATCH = 256
 
 
 @plain
-def _count_other(counts, outcome, timed):
+def parse_packets(raw, packets, count, columns, n, tallies):
+    """Parse the packets listed in packets[:count] into rows from n on; returns the next free row.
+
+    raw: uint8. columns: Segments with room for `count` more rows. tallies: int64[taps, T_SIZE].
+    """
+    (
+        c_time_ns, c_shard, c_tap, c_tenant, c_src_hi, c_src_lo, c_dst_hi, c_dst_lo, c_src_port, c_dst_port, c_seq,
+        c_ack, c_payload_bytes, c_wire_bytes, c_flags, c_window, c_ip_id, c_ttl, c_ecn, c_options, c_mss, c_wscale,
+        c_sack_n, c_tsval, c_tsecr, c_sack,
+    ) = columns  # fmt: skip
+    found = np.zeros(F_SIZE, np.int64)
+    values = np.zeros(V_SIZE, np.int64)
+    for i in range(count):
+        at = packets[i, P_AT]
+        captured = packets[i, P_CAPTURED]
+        time_ns = packets[i, P_TIME_NS]
+        tap = packets[i, P_TAP]
+        end = at + captured
+        tallies[tap, T_PACKETS] += 1
+        timed = 0 <= time_ns <= TIME_MAX_NS
+        if timed:
+            tallies[tap, T_FIRST_NS] = min(tallies[tap, T_FIRST_NS], time_ns)
+            tallies[tap, T_LAST_NS] = max(tallies[tap, T_LAST_NS], time_ns)
+
+        # Ethernet, IPv4 without options, TCP, whole: read where it stands. Everything else is looked for.
+        outcome = TCP
+        if (
+            packets[i, P_LINK] == 1
+            and captured >= 54
+            and be16(raw, at + 12) == 0x0800
+            and byte(raw, at + 14) == 0x45
+            and byte(raw, at + 23) == 6
+            and be16(raw, at + 20) & 0x3FFF == 0
+            and be16(raw, at + 16) >= 40
+        ):
+            ip = at + 14
+            tcp = at + 34
+            limit = ip + be16(raw, at + 16)
+            wire_bytes = limit - at
+            tenant = np.int64(0)
+            ipv4 = True
+            options = np.int64(SEG_IP_ID)
+        else:
+            outcome = locate(raw, at, end, max(packets[i, P_WIRE], captured), packets[i, P_LINK], found)
+            ip = found[F_IP]
+            tcp = found[F_AT]
+            limit = found[F_LIMIT]
+            wire_bytes = found[F_WIRE]
+            tenant = found[F_TENANT]
+            ipv4 = found[F_VERSION] == 4
+            options = np.int64(SEG_IP_ID if ipv4 else SEG_IPV6)
+            if found[F_FRAGMENTED]:
+                options |= SEG_FRAGMENT
+        header = np.int64(0)
+        if outcome == TCP:
+            if limit - tcp < 20:
+                outcome = MALFORMED
+            elif end - tcp < _TCP_NEEDED:
+                outcome = CUT
+            else:
+                header = (byte(raw, tcp + 12) >> 4) * 4
+                if header < 20 or header > limit - tcp:
+                    outcome = MALFORMED
+        if outcome != TCP or not timed:
+            count_other(tallies, tap, outcome)
+            continue
+
+        c_mss[n] = 0
+        c_wscale[n] = 0
+        c_sack_n[n] = 0
+        if header == 32 and end - tcp >= 32 and be32(raw, tcp + 20) == _TIMESTAMPS_ALONE:
+            c_tsval[n] = be32(raw, tcp + 24)
+            c_tsecr[n] = be32(raw, tcp + 28)
+            options |= OPT_TIMESTAMPS
+        else:
+            c_tsval[n] = 0
+            c_tsecr[n] = 0
+            if header > 20:
+                options |= tcp_options(raw, tcp + 20, tcp + header, end, values)
+                c_tsval[n] = values[V_TSVAL]
+                c_tsecr[n] = values[V_TSECR]
+                c_mss[n] = values[V_MSS]
+                c_wscale[n] = values[V_WSCALE]
+                c_sack_n[n] = values[V_SACK_N]
+                for edge in range(2 * values[V_SACK_N]):
+                    c_sack[n, edge] = values[V_SACK + edge]
+                if options & SEG_OPTIONS_CUT:
+                    tallies[tap, T_CUT] += 1
+
+        if ipv4:
+            src_hi = np.uint64(0)
+            dst_hi = np.uint64(0)
+            src_lo = _MAPPED | np.uint64(be32(raw, ip + 12))
+            dst_lo = _MAPPED | np.uint64(be32(raw, ip + 16))
+            c_ip_id[n] = be16(raw, ip + 4)
+            c_ttl[n] = byte(raw, ip + 8)
+            c_ecn[n] = byte(raw, ip + 1) & 3
+        else:
+            src_hi = be64(raw, ip + 8)
+            src_lo = be64(raw, ip + 16)
+            dst_hi = be64(raw, ip + 24)
+            dst_lo = be64(raw, ip + 32)
+            c_ip_id[n] = 0
+            c_ttl[n] = byte(raw, ip + 7)
+            c_ecn[n] = (byte(raw, ip + 1) >> 4) & 3
+        src_port = be16(raw, tcp)
+        dst_port = be16(raw, tcp + 2)
+        c_time_ns[n] = time_ns
+        c_tap[n] = tap
+        c_tenant[n] = tenant
+        c_src_hi[n] = src_hi
+        c_src_lo[n] = src_lo
+        c_dst_hi[n] = dst_hi
+        c_dst_lo[n] = dst_lo
+        c_src_port[n] = src_port
+        c_dst_port[n] = dst_port
+        c_shard[n] = shard_of(
+            np.uint64(tenant), src_hi, src_lo, np.uint64(src_port), dst_hi, dst_lo, np.uint64(dst_port)
+        )
+        c_seq[n] = be32(raw, tcp + 4)
+        c_ack[n] = be32(raw, tcp + 8)
+        c_payload_bytes[n] = limit - tcp - header
+        c_wire_bytes[n] = wire_bytes
+        c_flags[n] = be16(raw, tcp + 12) & 0x1FF
+        c_window[n] = be16(raw, tcp + 14)
+        c_options[n] = options
+        tallies[tap, T_SEGMENTS] += 1
+        tallies[tap, T_WIRE_BYTES] += wire_bytes
+        n += 1
+    return n
+
+
+@plain
+def count_other(tallies, tap, outcome):
     """Count a packet that gives no segment."""
     if outcome == NOT_TCP:
-        counts[T_NOT_TCP] += 1
+        tallies[tap, T_NOT_TCP] += 1
     elif outcome == FRAGMENT:
-        counts[T_FRAGMENTS] += 1
+        tallies[tap, T_FRAGMENTS] += 1
     elif outcome == CUT:
-        counts[T_CUT] += 1
-        counts[T_CUT_LOST] += 1
-    elif outcome == MALFORMED or not timed:
-        counts[T_MALFORMED] += 1
+        tallies[tap, T_CUT] += 1
+        tallies[tap, T_CUT_LOST] += 1
+    else:  # impossible headers, or a segment of an impossible time
+        tallies[tap, T_MALFORMED] += 1

@@ -6,9 +6,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ingest.capture.headers.found import F_SIZE, MAX_PACKET_BYTES
+from ingest.capture.headers.found import MAX_PACKET_BYTES
 from ingest.capture.headers.loads import file32
-from ingest.capture.packet import decode
+from ingest.capture.packet import BATCH, P_AT, P_CAPTURED, P_LINK, P_SIZE, P_TAP, P_TIME_NS, P_WIRE, parse_packets
 from ingest.capture.walk import FULL, MORE, TOO_LONG
 from schemas.columns import Segments
 from schemas.jit import kernel
@@ -61,20 +61,31 @@ def walk_pcap(
     raw: uint8. Returns (how it ended: walk.MORE, FULL or TOO_LONG; position of the first record not read;
     next free row; bytes needed from that position on, if MORE).
     """
-    found = np.zeros(F_SIZE, np.int64)
+    packets = np.empty((BATCH, P_SIZE), np.int64)
     at = start
     while True:
-        if stop - at < record_header:
-            return MORE, at, n, record_header
-        if n >= capacity:
-            return FULL, at, n, 0
-        captured = file32(raw, at + 8, big)
-        if captured > MAX_PACKET_BYTES:
-            return TOO_LONG, at, n, 0
-        if stop - at - record_header < captured:
-            return MORE, at, n, record_header + captured
-        wire = file32(raw, at + 12, big)
-        time_ns = file32(raw, at, big) * 1_000_000_000 + file32(raw, at + 4, big) * unit_ns
-        at += record_header
-        n = decode(raw, at, captured, wire, link, time_ns, 0, columns, n, tallies, found)
-        at += captured
+        count, room = 0, min(BATCH, capacity - n)
+        ended, needed = FULL, 0
+        while count < room:
+            if stop - at < record_header:
+                ended, needed = MORE, record_header
+                break
+            captured = file32(raw, at + 8, big)
+            if captured > MAX_PACKET_BYTES:
+                ended = TOO_LONG
+                break
+            if stop - at - record_header < captured:
+                ended, needed = MORE, record_header + captured
+                break
+            packets[count, P_TIME_NS] = file32(raw, at, big) * 1_000_000_000 + file32(raw, at + 4, big) * unit_ns
+            packets[count, P_WIRE] = file32(raw, at + 12, big)
+            at += record_header
+            packets[count, P_AT] = at
+            packets[count, P_CAPTURED] = captured
+            packets[count, P_TAP] = 0
+            packets[count, P_LINK] = link
+            at += captured
+            count += 1
+        n = parse_packets(raw, packets, count, columns, n, tallies)
+        if ended != FULL or n >= capacity:
+            return ended, at, n, needed

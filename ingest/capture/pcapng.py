@@ -7,9 +7,8 @@ Blocks that change how packets are to be read (section, interface, statistics) a
 import numpy as np
 import numpy.typing as npt
 
-from ingest.capture.headers.found import F_SIZE
 from ingest.capture.headers.loads import be32, file16, file32
-from ingest.capture.packet import decode
+from ingest.capture.packet import BATCH, P_AT, P_CAPTURED, P_LINK, P_SIZE, P_TAP, P_TIME_NS, P_WIRE, parse_packets
 from ingest.capture.walk import ASIDE, BAD_BLOCK, BAD_INTERFACE, FULL, MAX_BLOCK_BYTES, MORE, TOO_LONG
 from schemas.columns import Segments
 from schemas.jit import inlined, kernel, plain
@@ -47,16 +46,26 @@ def binary_time(units, shift):
 
 
 @inlined
-def time_of(high, low, interface):
+def time_of(high, low, interfaces, index):
     """Capture time in Unix ns of the two halves of a time stamp; -1 if it is none."""
     units = (high << 32) | low
-    if units < 0 or units > interface[I_UNITS_MAX]:
+    if units < 0 or units > interfaces[index, I_UNITS_MAX]:
         return np.int64(-1)
-    if interface[I_SHIFT] >= 0:
-        return binary_time(units, interface[I_SHIFT]) + interface[I_OFFSET_NS]
-    if interface[I_DIVIDE] > 1:
-        return units // interface[I_DIVIDE] + interface[I_OFFSET_NS]
-    return units * interface[I_MULTIPLY] + interface[I_OFFSET_NS]
+    if interfaces[index, I_SHIFT] >= 0:
+        return binary_time(units, interfaces[index, I_SHIFT]) + interfaces[index, I_OFFSET_NS]
+    if interfaces[index, I_DIVIDE] > 1:
+        return units // interfaces[index, I_DIVIDE] + interfaces[index, I_OFFSET_NS]
+    return units * interfaces[index, I_MULTIPLY] + interfaces[index, I_OFFSET_NS]
+
+
+@inlined
+def smallest(kind):
+    """The least length that a block of this type can have."""
+    if kind in (PACKET_BLOCK, OLD_PACKET_BLOCK):
+        return 32
+    if kind == SECTION_BLOCK:
+        return 28
+    return 16 if kind == SIMPLE_PACKET_BLOCK else 12
 
 
 @kernel
@@ -78,63 +87,78 @@ def walk_pcapng(
     blocks say was lost before them. Returns (how it ended, see walk; position of the first block not read; next free
     row; bytes of the block there: to have if MORE, to step over if ASIDE).
     """
-    found = np.zeros(F_SIZE, np.int64)
+    packets = np.empty((BATCH, P_SIZE), np.int64)
     at = start
+    big = section[S_BIG] != 0
     while True:
-        if stop - at < 12:
-            return MORE, at, n, 12
-        big = section[S_BIG] != 0
-        kind = file32(raw, at, big)
-        if kind == SECTION_BLOCK:
-            order = be32(raw, at + 8)
-            if order not in (ORDER_BIG, ORDER_LITTLE):
-                return BAD_BLOCK, at, n, 0
-            big = order == ORDER_BIG
-        size = file32(raw, at + 4, big)
-        if size < 12 or size & 3:
-            return BAD_BLOCK, at, n, 0
-        if size > MAX_BLOCK_BYTES:
-            return TOO_LONG, at, n, 0
-        if stop - at < size:
-            return MORE, at, n, size
-        if file32(raw, at + size - 4, big) != size:
-            return BAD_BLOCK, at, n, 0
-        if kind in (SECTION_BLOCK, INTERFACE_BLOCK, STATISTICS_BLOCK):
-            return ASIDE, at, n, size
-        if kind not in (PACKET_BLOCK, SIMPLE_PACKET_BLOCK, OLD_PACKET_BLOCK):
+        count, room = 0, min(BATCH, capacity - n)
+        ended, size = FULL, np.int64(0)
+        while count < room:
+            if stop - at < 12:
+                ended, size = MORE, np.int64(12)
+                break
+            kind = file32(raw, at, big)
+            order = big
+            if kind == SECTION_BLOCK:  # its type reads alike in both orders, its length does not
+                magic = be32(raw, at + 8)
+                if magic not in (ORDER_BIG, ORDER_LITTLE):
+                    ended = BAD_BLOCK
+                    break
+                order = magic == ORDER_BIG
+            size = file32(raw, at + 4, order)
+            if size > MAX_BLOCK_BYTES:
+                ended = TOO_LONG
+                break
+            if size < smallest(kind) or size & 3:
+                ended = BAD_BLOCK
+                break
+            if stop - at < size:
+                ended = MORE
+                break
+            if file32(raw, at + size - 4, order) != size:
+                ended = BAD_BLOCK
+                break
+            if kind in (SECTION_BLOCK, INTERFACE_BLOCK, STATISTICS_BLOCK):
+                ended = ASIDE
+                break
+            if kind in (PACKET_BLOCK, OLD_PACKET_BLOCK):
+                index = file32(raw, at + 8, big) if kind == PACKET_BLOCK else file16(raw, at + 8, big)
+                captured = file32(raw, at + 20, big)
+                if index >= section[S_INTERFACES]:
+                    ended = BAD_INTERFACE
+                    break
+                if captured > size - 32:
+                    ended = BAD_BLOCK
+                    break
+                time_ns = time_of(file32(raw, at + 12, big), file32(raw, at + 16, big), interfaces, index)
+                section[S_LAST_NS] = time_ns
+                packets[count, P_AT] = at + 28
+                packets[count, P_CAPTURED] = captured
+                packets[count, P_WIRE] = file32(raw, at + 24, big)
+                packets[count, P_TIME_NS] = time_ns
+                packets[count, P_TAP] = interfaces[index, I_TAP]
+                packets[count, P_LINK] = interfaces[index, I_LINK]
+                if kind == OLD_PACKET_BLOCK:
+                    lost = file16(raw, at + 10, big)
+                    if lost != 0xFFFF:
+                        dropped[interfaces[index, I_TAP]] += lost
+                count += 1
+            elif kind == SIMPLE_PACKET_BLOCK:
+                if section[S_INTERFACES] < 1:
+                    ended = BAD_INTERFACE
+                    break
+                wire = file32(raw, at + 8, big)
+                captured = min(wire, size - 16)
+                if interfaces[0, I_SNAP] > 0:
+                    captured = min(captured, interfaces[0, I_SNAP])
+                packets[count, P_AT] = at + 12
+                packets[count, P_CAPTURED] = captured
+                packets[count, P_WIRE] = wire
+                packets[count, P_TIME_NS] = section[S_LAST_NS]  # it carries no time: that of the packet before it
+                packets[count, P_TAP] = interfaces[0, I_TAP]
+                packets[count, P_LINK] = interfaces[0, I_LINK]
+                count += 1
             at += size
-            continue
-        if n >= capacity:
-            return FULL, at, n, 0
-        if kind == SIMPLE_PACKET_BLOCK:
-            if size < 16:
-                return BAD_BLOCK, at, n, 0
-            if section[S_INTERFACES] < 1:
-                return BAD_INTERFACE, at, n, 0
-            interface = interfaces[0]
-            data = at + 12
-            wire = file32(raw, at + 8, big)
-            captured = min(wire, size - 16)
-            if interface[I_SNAP] > 0:
-                captured = min(captured, interface[I_SNAP])
-            time_ns = section[S_LAST_NS]  # it carries no time: that of the packet before it
-        else:
-            if size < 32:
-                return BAD_BLOCK, at, n, 0
-            index = file32(raw, at + 8, big) if kind == PACKET_BLOCK else file16(raw, at + 8, big)
-            if index >= section[S_INTERFACES]:
-                return BAD_INTERFACE, at, n, 0
-            interface = interfaces[index]
-            data = at + 28
-            captured = file32(raw, at + 20, big)
-            if captured > size - 32:
-                return BAD_BLOCK, at, n, 0
-            wire = file32(raw, at + 24, big)
-            time_ns = time_of(file32(raw, at + 12, big), file32(raw, at + 16, big), interface)
-            section[S_LAST_NS] = time_ns
-            if kind == OLD_PACKET_BLOCK:
-                lost = file16(raw, at + 10, big)
-                if lost != 0xFFFF:
-                    dropped[interface[I_TAP]] += lost
-        n = decode(raw, data, captured, wire, interface[I_LINK], time_ns, interface[I_TAP], columns, n, tallies, found)
-        at += size
+        n = parse_packets(raw, packets, count, columns, n, tallies)
+        if ended != FULL or n >= capacity:
+            return ended, at, n, size

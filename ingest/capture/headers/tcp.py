@@ -18,15 +18,20 @@ _END, _NOP, _MSS, _WSCALE, _SACK_PERMITTED, _SACK, _TIMESTAMPS, _MPTCP, _FAST_OP
 _ACC_ECN_0, _ACC_ECN_1 = 172, 174
 _EXPERIMENT_1, _EXPERIMENT_2, _FAST_OPEN_EXPERIMENT = 253, 254, 0xF989  # RFC 6994; Fast Open before its number
 
+# Slots of the int64 array of option values; from V_SACK on the edges of the SACK blocks.
+V_TSVAL, V_TSECR, V_MSS, V_WSCALE, V_SACK_N, V_SACK = range(6)
+V_SIZE = V_SACK + 8
+
 
 @plain
-def tcp_options(raw, at, end, captured, columns, n):
-    """Read the options in raw[at:end], of which raw[at:captured] is there, into row n; returns its OPT_* bits.
+def tcp_options(raw, at, end, captured, values):
+    """Read the options in raw[at:end], of which raw[at:captured] is there, into `values`; returns OPT_* bits.
 
-    The values of options that are absent are left alone. An option of a wrong length is not believed; it and
+    values: int64[V_SIZE]; 0 for options that are absent. An option of a wrong length is not believed; it and
     everything behind the cut are told by SEG_OPTIONS_CUT.
     """
     options = 0
+    values[:V_SACK] = 0
     stop = min(end, captured)
     while at < stop:
         kind = byte(raw, at)
@@ -42,20 +47,20 @@ def tcp_options(raw, at, end, captured, columns, n):
             return options | SEG_OPTIONS_CUT
         if kind == _TIMESTAMPS and size == 10:
             options |= OPT_TIMESTAMPS
-            columns.tsval[n] = be32(raw, at + 2)
-            columns.tsecr[n] = be32(raw, at + 6)
+            values[V_TSVAL] = be32(raw, at + 2)
+            values[V_TSECR] = be32(raw, at + 6)
         elif kind == _SACK and size >= 10 and (size & 7) == 2:  # RFC 2018: 8 * blocks + 2; 40 bytes hold four
             blocks = (size - 2) >> 3
             options |= OPT_SACK
-            columns.sack_n[n] = blocks
+            values[V_SACK_N] = blocks
             for edge in range(2 * blocks):
-                columns.sack[n, edge] = be32(raw, at + 2 + 4 * edge)
+                values[V_SACK + edge] = be32(raw, at + 2 + 4 * edge)
         elif kind == _MSS and size == 4:
             options |= OPT_MSS
-            columns.mss[n] = be16(raw, at + 2)
+            values[V_MSS] = be16(raw, at + 2)
         elif kind == _WSCALE and size == 3:
             options |= OPT_WSCALE
-            columns.wscale[n] = byte(raw, at + 2)
+            values[V_WSCALE] = byte(raw, at + 2)
         elif kind == _SACK_PERMITTED and size == 2:
             options |= OPT_SACK_PERMITTED
         elif kind == _MPTCP:
