@@ -14,7 +14,7 @@ from infra.lab.run import Run, run
 from infra.lab.scenarios import ALL, Scenario
 from infra.lab.topology import LabError
 
-ATTEMPTS = 3
+ATTEMPTS = 5
 TRUTH_FILE = "truth.json"
 
 
@@ -51,7 +51,7 @@ def _good_run(scenario: Scenario, directory: Path) -> Run:
 def _record(directory: Path, done: Run) -> None:
     """Puts a run's truth into the truth file, in the order of the scenarios."""
     file = directory / TRUTH_FILE
-    known: dict[str, Any] = json.loads(file.read_text())["scenarios"] if file.exists() else {}
+    known: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
     known[done.scenario.name] = {
         "sentence": done.scenario.sentence,
         "capture": f"{done.scenario.name}.pcap",
@@ -62,5 +62,5 @@ def _record(directory: Path, done: Run) -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "flows": [asdict(flow) for flow in done.flows],
     }
-    ordered = {scenario.name: known[scenario.name] for scenario in ALL if scenario.name in known}
-    file.write_text(json.dumps({"scenarios": ordered}, indent=1) + "\n")
+    lines = [f"{json.dumps(one.name)}: {json.dumps(known[one.name])}" for one in ALL if one.name in known]
+    file.write_text("{\n" + ",\n".join(lines) + "\n}\n")  # a scenario a line: what a new run changes can be read

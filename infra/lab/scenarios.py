@@ -85,7 +85,7 @@ _LIST = (
     ),
     Scenario(
         "sender-server-think",
-        "A client asks one request after another; the server thinks 250 ms before each answer of 42 KB.",
+        "A client asks one request after another; the server thinks 250 ms before each answer of 43 KB.",
         _wide(24),
         _narrow(24, 20),
         (
@@ -148,7 +148,7 @@ _LIST = (
         "A bulk transfer fills a link of 3 Mbit/s and the deep queue before it.",
         _narrow(30, 3, queue_bdp=4),
         _wide(30),
-        (Flow("network", End((Bulk(4),))),),
+        (Flow("network", End((Bulk(3.5),))),),
         6,
     ),
     Scenario(
@@ -156,7 +156,7 @@ _LIST = (
         "A bulk transfer with BBR over IPv6: paced at the rate of the link, 3 Mbit/s.",
         _narrow(40, 3, queue_bdp=2),
         _wide(40),
-        (Flow("network", End((Bulk(4),)), congestion_control="bbr"),),
+        (Flow("network", End((Bulk(3),)), congestion_control="bbr"),),
         6,
         ipv6=True,
     ),
@@ -171,10 +171,10 @@ _LIST = (
     Scenario(
         "network-super-segments",
         "A bulk transfer of a guest that hands out segments far above the link's MTU.",
-        _narrow(20, 6, queue_bdp=3),
+        _narrow(20, 40, queue_bdp=1.5),
         _wide(20),
-        (Flow("network", End((Bulk(3),))),),
-        5,
+        (Flow("network", End((Bulk(0.7),))),),
+        3,
         tso=True,
     ),
     Scenario(
@@ -207,7 +207,7 @@ _LIST = (
         "A bulk transfer over a link of 3 Mbit/s, met in the middle.",
         _narrow(40, 3, queue_bdp=2),
         _wide(40),
-        (Flow("network", End((Bulk(4.5),))),),
+        (Flow("network", End((Bulk(4),))),),
         6,
         capture_from_s=1.3,
     ),
