@@ -11,8 +11,21 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.jit import inlined, kernel, plain
+from schemas.shard import SHARDS, mix64
 
-__all__ = ["COLUMNS", "NULL_TAP", "Segments", "concatenate", "empty", "inlined", "kernel", "plain", "rows_of", "take"]
+__all__ = [
+    "COLUMNS",
+    "SHARDS",
+    "Segments",
+    "concatenate",
+    "empty",
+    "inlined",
+    "kernel",
+    "mix64",
+    "plain",
+    "rows_of",
+    "take",
+]
 
 # TCP flags as they stand in the header (RFC 9293; AE: RFC 9768).
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR, AE = (1 << bit for bit in range(9))
@@ -31,8 +44,6 @@ SEG_IP_ID = 1 << 8  # `ip_id` is meaningful (IPv4)
 SEG_OPTIONS_CUT = 1 << 9  # the snap length cut the TCP options, or they were malformed: absent does not mean not sent
 SEG_IPV6 = 1 << 10
 SEG_FRAGMENT = 1 << 11  # first fragment of a fragmented datagram: the payload length is that of the fragment
-
-NULL_TAP = 0
 
 # Tenant: kind in the top 4 bits, identifier below (innermost VLAN/VNI wins). 0: none.
 TENANT_NONE, TENANT_VLAN, TENANT_QINQ, TENANT_VXLAN, TENANT_GENEVE, TENANT_GRE = range(6)
