@@ -1,10 +1,11 @@
 """The blocks of a pcapng file that say how its packets are to be read: sections, interfaces, statistics.
 
-Ordinary Python: there are few of them. Each interface is a tap. A tap's name is the interface's, or ``if<N>``; a
-second interface of the same name in a section is told apart by its number. Sections of the same file that name the
-same interface (rotated files put together) share its tap.
+Ordinary Python: there are few of them. Each interface is a tap. A tap's name is the interface's, or ``if<N>``;
+where several interfaces of a section have the same name, ``#2`` and so on tells them apart. Sections of a file that
+name the same interface (rotated files put together) share its tap.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Literal
 
@@ -25,6 +26,7 @@ from ingest.capture.pcapng import (
     INTERFACE_BLOCK,
     ORDER_BIG,
     S_BIG,
+    S_FIRST_NS,
     S_INTERFACES,
     S_SIZE,
     SECTION_BLOCK,
@@ -37,11 +39,13 @@ _OPTION_END, _OPTION_NAME, _OPTION_RESOLUTION, _OPTION_OFFSET = 0, 2, 9, 14
 _OPTION_INTERFACE_DROPS, _OPTION_SYSTEM_DROPS = 5, 7
 _NAME_LENGTH_MAX = 64
 _TAPS_MAX = 1 << 16  # the tap column is 16 bits wide
-INTERFACES_MAX = 1 << 16  # of a section; real captures have a handful
+# Blocks that are no packets, in a whole file. Real captures have a handful for each interface and rotation; each
+# costs the reader a round through Python, so a file made of nothing else would keep it busy for hours.
+_BLOCKS_MAX = 1 << 20
 
 
-class TooManyInterfaces(Exception):  # noqa: N818 - it ends the reading, it is no programming error
-    """More interfaces than the tap column can name."""
+class TooMany(Exception):  # noqa: N818 - it ends the reading, it is no programming error
+    """More interfaces, or blocks that describe them, than any capture has."""
 
 
 class Interfaces:
@@ -49,16 +53,23 @@ class Interfaces:
 
     def __init__(self) -> None:
         self.section = np.zeros(S_SIZE, np.int64)
+        self.section[S_FIRST_NS] = -1
         self.table = np.zeros((8, I_SIZE), np.int64)
         self.tallies = new_tallies(8)
         self.dropped = np.zeros(8, np.int64)  # per tap, as old packet blocks say
         self.taps: list[str] = []
         self.links: list[int] = []  # link type of each tap
-        self._tap_of: dict[tuple[str, int], int] = {}
+        self._blocks = 0
+        self._tap_of: dict[tuple[str, int, int], int] = {}  # by name, link type, how many-th of these in its section
+        self._in_section: Counter[tuple[str, int]] = Counter()
+        self._names: Counter[str] = Counter()
         self._dropped_before: dict[int, int] = {}  # per tap: what the statistics of earlier sections said
 
     def handle(self, block: bytes) -> None:
-        """Take a whole section, interface or statistics block. Raises TooManyInterfaces."""
+        """Take a whole section, interface or statistics block. Raises TooMany."""
+        self._blocks += 1
+        if self._blocks > _BLOCKS_MAX:
+            raise TooMany(f"more than {_BLOCKS_MAX} sections, interfaces and statistics")
         kind = self._u32(block, 0)
         if kind == SECTION_BLOCK:
             self._begin_section(block)
@@ -97,6 +108,7 @@ class Interfaces:
     def _begin_section(self, block: bytes) -> None:
         self.section[S_BIG] = int.from_bytes(block[8:12], "big") == ORDER_BIG
         self.section[S_INTERFACES] = 0
+        self._in_section.clear()
         for tap in range(len(self.taps)):
             said = int(self.tallies[tap, T_DROPPED])
             if said != DROPPED_UNKNOWN:
@@ -104,10 +116,8 @@ class Interfaces:
 
     def _add_interface(self, block: bytes) -> None:
         index = int(self.section[S_INTERFACES])
-        if index >= INTERFACES_MAX:
-            raise TooManyInterfaces(f"more than {INTERFACES_MAX} interfaces")
         if len(block) < 20:
-            return self._append(index, self._tap(f"if{index}", index, -1), -1, 0, 6, 0)
+            return self._append(index, self._tap(f"if{index}", -1), -1, 0, 6, 0)
         link = int.from_bytes(block[8:10], self._order)
         name, resolution, offset_s = "", 6, 0
         for code, value in self._options(block, 16):
@@ -118,24 +128,26 @@ class Interfaces:
                 resolution = value[0]
             elif code == _OPTION_OFFSET and len(value) == 8:
                 offset_s = int.from_bytes(value, self._order, signed=True)
-        tap = self._tap(name or f"if{index}", index, link)
+        tap = self._tap(name or f"if{index}", link)
         return self._append(index, tap, link, self._u32(block, 12), resolution, offset_s)
 
-    def _tap(self, name: str, index: int, link: int) -> int:
-        """The tap of an interface of the present section."""
-        taken = {int(tap) for tap in self.table[:index, I_TAP]} if index < 256 else set()
-        if self._tap_of.get((name, link)) in taken or (index >= 256 and name != f"if{index}"):
-            name = f"{name} (if{index})"
-        elif name in self.taps and (name, link) not in self._tap_of:
-            name = f"{name} (link type {link})"
-        found = self._tap_of.get((name, link))
+    def _tap(self, name: str, link: int) -> int:
+        """The tap of the present section's next interface."""
+        self._in_section[name, link] += 1
+        key = (name, link, self._in_section[name, link])
+        found = self._tap_of.get(key)
         if found is not None:
             return found
         if len(self.taps) >= _TAPS_MAX:
-            raise TooManyInterfaces(f"more than {_TAPS_MAX} interfaces")
+            raise TooMany(f"more than {_TAPS_MAX} interfaces")
+        label = name
+        while self._names[label]:
+            self._names[name] += 1
+            label = f"{name}#{self._names[name]}"
+        self._names[label] += 1
         tap = len(self.taps)
-        self._tap_of[name, link] = tap
-        self.taps.append(name)
+        self._tap_of[key] = tap
+        self.taps.append(label)
         self.links.append(link)
         if tap >= len(self.tallies):
             self.tallies = np.concatenate([self.tallies, new_tallies(len(self.tallies))])

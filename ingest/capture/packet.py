@@ -18,11 +18,15 @@ from ingest.capture.headers.found import (
     F_VERSION,
     F_WIRE,
     FRAGMENT,
+    IPV4,
+    IPV6,
     MALFORMED,
     NOT_TCP,
     TCP,
+    VLAN,
 )
 from ingest.capture.headers.layers import locate
+from ingest.capture.headers.link import LINK_ETHERNET
 from ingest.capture.headers.loads import be16, be32, be64, byte
 from ingest.capture.headers.tcp import (
     V_MSS,
@@ -35,6 +39,7 @@ from ingest.capture.headers.tcp import (
     tcp_options,
 )
 from ingest.capture.tallies import (
+    NO_FIRST_NS,
     T_CUT,
     T_CUT_LOST,
     T_FIRST_NS,
@@ -46,7 +51,15 @@ from ingest.capture.tallies import (
     T_SEGMENTS,
     T_WIRE_BYTES,
 )
-from schemas.columns import OPT_TIMESTAMPS, SEG_FRAGMENT, SEG_IP_ID, SEG_IPV6, SEG_OPTIONS_CUT
+from schemas.columns import (
+    OPT_TIMESTAMPS,
+    SEG_FRAGMENT,
+    SEG_IP_ID,
+    SEG_IPV6,
+    SEG_OPTIONS_CUT,
+    TENANT_SHIFT,
+    TENANT_VLAN,
+)
 from schemas.jit import plain
 from schemas.shard import shard_of
 
@@ -89,27 +102,45 @@ def parse_packets(raw, packets, count, columns, n, tallies):
         tallies[tap, T_PACKETS] += 1
         timed = 0 <= time_ns <= TIME_MAX_NS
         if timed:
-            tallies[tap, T_FIRST_NS] = min(tallies[tap, T_FIRST_NS], time_ns)
+            if tallies[tap, T_FIRST_NS] == NO_FIRST_NS:
+                tallies[tap, T_FIRST_NS] = time_ns
             tallies[tap, T_LAST_NS] = max(tallies[tap, T_LAST_NS], time_ns)
 
-        # Ethernet, IPv4 without options, TCP, whole: read where it stands. Everything else is looked for.
-        outcome = TCP
-        if (
-            packets[i, P_LINK] == 1
-            and captured >= 54
-            and be16(raw, at + 12) == 0x0800
-            and byte(raw, at + 14) == 0x45
-            and byte(raw, at + 23) == 6
-            and be16(raw, at + 20) & 0x3FFF == 0
-            and be16(raw, at + 16) >= 40
-        ):
-            ip = at + 14
-            tcp = at + 34
-            limit = ip + be16(raw, at + 16)
+        # Ethernet, perhaps one VLAN tag, IPv4 without options or IPv6 without extensions, TCP: read where it stands.
+        # Everything else is looked for.
+        outcome = NOT_TCP
+        ip = at + 14
+        tenant = np.int64(0)
+        options = np.int64(0)
+        if packets[i, P_LINK] == LINK_ETHERNET and captured >= 54:
+            ethertype = be16(raw, at + 12)
+            if ethertype == VLAN and captured >= 58 and be16(raw, at + 14) & 0xFFF != 0:
+                tenant = (TENANT_VLAN << TENANT_SHIFT) | (be16(raw, at + 14) & 0xFFF)
+                ethertype = be16(raw, at + 16)
+                ip = at + 18
+            if ethertype == IPV4:
+                if (
+                    byte(raw, ip) == 0x45
+                    and byte(raw, ip + 9) == 6
+                    and be16(raw, ip + 6) & 0x3FFF == 0
+                    and be16(raw, ip + 2) >= 40
+                ):
+                    outcome = TCP
+                    options = np.int64(SEG_IP_ID)
+            elif (
+                ethertype == IPV6
+                and end - ip >= 56
+                and byte(raw, ip) >> 4 == 6
+                and byte(raw, ip + 6) == 6
+                and be16(raw, ip + 4) >= 20
+            ):
+                outcome = TCP
+                options = np.int64(SEG_IPV6)
+        if outcome == TCP:
+            ipv4 = options == SEG_IP_ID
+            tcp = ip + (20 if ipv4 else 40)
+            limit = ip + be16(raw, ip + 2) if ipv4 else tcp + be16(raw, ip + 4)
             wire_bytes = limit - at
-            tenant = np.int64(0)
-            ipv4 = True
-            options = np.int64(SEG_IP_ID)
         else:
             outcome = locate(raw, at, end, max(packets[i, P_WIRE], captured), packets[i, P_LINK], found)
             ip = found[F_IP]

@@ -31,7 +31,8 @@ ORDER_BIG, ORDER_LITTLE = 0x1A2B3C4D, 0x4D3C2B1A  # the byte-order magic, read a
 ) = range(9)
 
 # Slots of the int64 array of the section's state.
-S_BIG, S_INTERFACES, S_LAST_NS, S_SIZE = range(4)
+# S_FIRST_NS: time of the file's first packet, -1: none yet; S_LAST_NS: time of the packet before.
+S_BIG, S_INTERFACES, S_FIRST_NS, S_LAST_NS, S_SIZE = range(5)
 
 
 @plain
@@ -92,10 +93,10 @@ def walk_pcapng(
     big = section[S_BIG] != 0
     while True:
         count, room = 0, min(BATCH, capacity - n)
-        ended, size = FULL, np.int64(0)
+        ended, size = FULL, 0
         while count < room:
             if stop - at < 12:
-                ended, size = MORE, np.int64(12)
+                ended, size = MORE, 12
                 break
             kind = file32(raw, at, big)
             order = big
@@ -132,6 +133,8 @@ def walk_pcapng(
                     break
                 time_ns = time_of(file32(raw, at + 12, big), file32(raw, at + 16, big), interfaces, index)
                 section[S_LAST_NS] = time_ns
+                if section[S_FIRST_NS] < 0:
+                    section[S_FIRST_NS] = time_ns
                 packets[count, P_AT] = at + 28
                 packets[count, P_CAPTURED] = captured
                 packets[count, P_WIRE] = file32(raw, at + 24, big)

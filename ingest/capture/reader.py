@@ -8,11 +8,11 @@ import numpy as np
 
 from ingest.capture.errors import CaptureError
 from ingest.capture.headers.link import SUPPORTED_LINKS
-from ingest.capture.interfaces import Interfaces, TooManyInterfaces
+from ingest.capture.interfaces import Interfaces, TooMany
 from ingest.capture.pcap import FILE_HEADER_BYTES, PcapHeader, read_header, walk_pcap
-from ingest.capture.pcapng import SECTION_BLOCK, walk_pcapng
+from ingest.capture.pcapng import S_FIRST_NS, SECTION_BLOCK, walk_pcapng
 from ingest.capture.source import Damaged, Input, decompressed, open_stream
-from ingest.capture.tallies import Tally, tally_of
+from ingest.capture.tallies import NO_FIRST_NS, T_FIRST_NS, T_PACKETS, Tally, tally_of
 from ingest.capture.walk import ASIDE, DAMAGE, FULL, MAX_BLOCK_BYTES, MORE
 from schemas.columns import Segments, empty, rows_of
 
@@ -47,7 +47,6 @@ class CaptureReader:
         try:
             self._input = Input(stream)
             self._source = decompressed(self._input, self.name)
-            self._seekable = self.size_bytes is not None
             self._walk_state = self._begin()
         except CaptureError:
             self.close()
@@ -71,6 +70,15 @@ class CaptureReader:
         """The counts of each tap so far."""
         self._interfaces.count_drops()
         return [tally_of(self._interfaces.tallies[tap]) for tap in range(len(self.taps))]
+
+    @property
+    def first_ns(self) -> int | None:
+        """Capture time of the first packet, Unix ns; None before it was read."""
+        if self._walk_state is None:
+            first = int(self._interfaces.section[S_FIRST_NS])
+            return None if first < 0 else first
+        first = int(self._interfaces.tallies[0, T_FIRST_NS])
+        return None if first == NO_FIRST_NS else first
 
     def close(self) -> None:
         """Close the file, if the reader opened it. Iterating to the end does so too."""
@@ -153,14 +161,14 @@ class CaptureReader:
                 self._start += needed
                 try:
                     self._interfaces.handle(block)
-                except TooManyInterfaces as error:
+                except TooMany as error:
                     self.problem = f"damaged: {error}"
                     break
             elif ended == FULL:
                 yield columns
                 columns, n = empty(self._max_segments), 0
             elif ended == MORE:
-                if n and not self._seekable:  # what is there may be all for a while
+                if n and self.size_bytes is None:  # what is there may be all for a while
                     yield rows_of(columns, 0, n)
                     columns, n = empty(self._max_segments), 0
                 if not self._more():
@@ -185,18 +193,17 @@ class CaptureReader:
         return False
 
     def _packets(self) -> int:
-        return sum(tally.packets for tally in self.tally)
+        return int(self._interfaces.tallies[:, T_PACKETS].sum())
 
     def _finish(self) -> None:
         """After the last packet: say what could not be read."""
         if self.problem is None:
-            unread = sorted({link for tap, link in enumerate(self._interfaces.links) if self._unread(tap, link)})
+            links = self._interfaces.links
+            packets = self._interfaces.tallies[:, T_PACKETS]
+            unread = sorted({link for tap, link in enumerate(links) if link not in SUPPORTED_LINKS and packets[tap]})
             if unread:
                 self.problem = f"packets of link type {', '.join(map(str, unread))} are not read"
         self.complete = self.problem is None
-
-    def _unread(self, tap: int, link: int) -> bool:
-        return link not in SUPPORTED_LINKS and self.tally[tap].packets > 0
 
 
 def _words(error: Exception) -> str:

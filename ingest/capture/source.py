@@ -6,7 +6,7 @@ input compresses.
 
 import errno
 import os
-import sys
+import stat
 from typing import BinaryIO, Protocol
 
 from ingest.capture.errors import CaptureError
@@ -71,17 +71,17 @@ def open_stream(path: str | os.PathLike[str] | BinaryIO) -> tuple[BinaryIO, str,
     """(stream, name, size in bytes if known, whether to close it). Raises CaptureError."""
     if not isinstance(path, (str, os.PathLike)):
         return path, str(getattr(path, "name", "stream")), None, False
-    if path == "-":
-        return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False), "standard input", None, False
-    name = os.fspath(path)
+    given = os.fspath(path)
+    name = "standard input" if given == "-" else given
     try:
-        stream = open(name, "rb", buffering=0)  # noqa: SIM115 - the reader closes it
+        # The reader closes it. Unbuffered: it reads large blocks into a buffer of its own.
+        stream = open(0 if given == "-" else given, "rb", buffering=0, closefd=given != "-")  # noqa: SIM115
         status = os.fstat(stream.fileno())
     except OSError as error:
         raise CaptureError(f"{name}: {_reason(error)}") from error
     except ValueError as error:  # a NUL in the name
         raise CaptureError(f"{name!r}: not a file name") from error
-    return stream, name, status.st_size if os.path.isfile(name) else None, True
+    return stream, name, status.st_size if stat.S_ISREG(status.st_mode) else None, True
 
 
 def _reason(error: OSError) -> str:
@@ -89,6 +89,8 @@ def _reason(error: OSError) -> str:
         return "no such file"
     if error.errno == errno.EISDIR:
         return "is a directory"
+    if error.errno == errno.EBADF:
+        return "not open"
     if error.errno in (errno.EACCES, errno.EPERM):
         return "permission denied"
     return error.strerror or str(error)

@@ -38,8 +38,8 @@ class Tally:
     cut: int  # packets whose headers the snap length cut: segments with cut options, and cut_lost
     cut_lost: int  # of them, those cut before the TCP header was of use: no segments
     malformed: int  # packets with impossible headers or times
-    first_ns: int | None  # earliest capture time, Unix ns
-    last_ns: int | None  # latest
+    first_ns: int | None  # capture time of the first packet, Unix ns
+    last_ns: int | None  # latest capture time
     dropped: int | None  # packets that the capture lost, as it says itself; None: it does not say
 
 
