@@ -87,7 +87,9 @@ class Codec:
             raise MessageError(f"no single-object {self.name}: the message does not begin with C3 01 and a fingerprint")
         written = self._readers.get(message[2:_HEADER_BYTES])
         if written is None:
-            raise MessageError(f"unknown schema fingerprint {message[2:_HEADER_BYTES].hex()}: no version of {self.name}")
+            raise MessageError(
+                f"unknown schema fingerprint {message[2:_HEADER_BYTES].hex()}: no version of {self.name}"
+            )
         body = io.BytesIO(message)
         body.seek(_HEADER_BYTES)
         reader = None if written is self._schema else self._schema

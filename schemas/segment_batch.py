@@ -6,7 +6,6 @@ segment does not carry come back as 0.
 """
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas import segment_batch_coding as coding
+from schemas import segment_batch_decoding as decoding
+from schemas import segment_batch_encoding as encoding
 from schemas.columns import Segments, empty
 from schemas.framing import Codec, MessageError, bundled
 from schemas.shard import SHARDS
@@ -155,15 +156,15 @@ def _encode_columns(record: dict[str, Any], segments: Segments, rows: npt.NDArra
     table.fill(-1)
     capture_order, run_order, direction = s.capture_order[:n], s.run_order[:n], s.direction[:n]
     with np.errstate(over="ignore"):  # the uncompiled kernels' arithmetic modulo 2**64
-        connections = coding.group(
+        connections = encoding.group(
             segments, chosen, table, s.connection_of, s.direction_of, s.run_length, s.first_row, capture_order,
             direction, run_order,
         )  # fmt: skip
         run_length = s.run_length[: 2 * connections]
         firsts = s.firsts[: coding.RESIDUALS * 2 * connections]
-        bad = coding.encode_segments(
-            segments, capture_order, run_order, run_length, np.uint64(base % 2**64), tuple(s.numbers[:, :n]), s.time[:n],
-            s.planes, s.time_planes, firsts.reshape(coding.RESIDUALS, 2 * connections), s.widths,
+        bad = encoding.encode_segments(
+            segments, capture_order, run_order, run_length, np.uint64(base % 2**64), tuple(s.numbers[:, :n]),
+            s.time[:n], s.planes, s.time_planes, firsts.reshape(coding.RESIDUALS, 2 * connections), s.widths,
             (s.mss, s.wscale, s.sack_n, s.sack), s.lengths,
         )  # fmt: skip
     if bad:
@@ -259,14 +260,12 @@ def _decode_columns(record: dict[str, Any], n: int, taps: int) -> Segments:
     firsts = _array(record, "connection_first", np.dtype("<u4"), coding.RESIDUALS * 2 * connections)
     direction = np.unpackbits(_array(record, "direction", np.dtype("u1"), (n + 7) // 8), count=n, bitorder="little")
     time = _planes(record, "time", n, coding.TIME_WIDTH)
-    fields = tuple(
-        _planes(record, name, n, width) for name, width in zip(_PLANES, coding.RESIDUAL_WIDTH, strict=True)
-    )
+    fields = tuple(_planes(record, name, n, width) for name, width in zip(_PLANES, coding.RESIDUAL_WIDTH, strict=True))
     lists = tuple(_array(record, name, dtype) for name, dtype in _LISTS.items())
     segments = empty(n)
     place, code = np.empty((2, n), np.uint32)
     with np.errstate(over="ignore"):  # the uncompiled kernels' arithmetic modulo 2**64
-        bad = coding.decode_segments(
+        bad = decoding.decode_segments(
             segments, run_length, ends, firsts.reshape(coding.RESIDUALS, 2 * connections), direction, time,
             np.uint64(record["base_time_ns"] % 2**64), fields, lists, place, code,
         )  # fmt: skip
