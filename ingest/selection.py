@@ -207,7 +207,7 @@ def _protocol(word: str) -> Selection:
 def _in_tenant(segments: Segments, kind: int, wanted: int | None) -> Mask:
     kinds = segments.tenant >> TENANT_SHIFT
     ids = segments.tenant & ((1 << TENANT_SHIFT) - 1)
-    mask = kinds == kind
+    mask: Mask = kinds == kind
     if wanted is not None:
         mask &= ids == wanted
     if kind == TENANT_VLAN:  # of two stacked tags either may be meant

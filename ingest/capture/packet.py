@@ -140,6 +140,8 @@ def parse_packets(raw, packets, count, columns, n, tallies):
             ipv4 = options == SEG_IP_ID
             tcp = ip + (20 if ipv4 else 40)
             limit = ip + be16(raw, ip + 2) if ipv4 else tcp + be16(raw, ip + 4)
+            # No more than was sent can have arrived, whatever the length in the IP header.
+            limit = min(limit, at + max(packets[i, P_WIRE], captured))
             wire_bytes = limit - at
         else:
             outcome = locate(raw, at, end, max(packets[i, P_WIRE], captured), packets[i, P_LINK], found)

@@ -36,7 +36,8 @@ _JUMBO = 0xC2
 
 @plain
 def entered(found, at, version, end):
-    """Note an IP header at `at` whose datagram ends at `end`."""
+    """Note an IP header at `at` whose datagram ends at `end`, or with what carries it: no more can have arrived."""
+    end = min(end, found[F_LIMIT])
     if found[F_IP] < 0:
         found[F_WIRE] = end - found[F_START]
     found[F_IP] = at
@@ -63,6 +64,8 @@ def ipv4(raw, found):
     if end - at < header or end - at > MAX_PACKET_BYTES:
         return BROKEN
     entered(found, at, 4, end)
+    if found[F_LIMIT] - at < header:
+        return BROKEN
     fragment = be16(raw, at + 6)
     if fragment & 0x1FFF:
         return LATER_FRAGMENT

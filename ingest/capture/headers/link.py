@@ -162,6 +162,7 @@ def pppoe(raw, found):
         return BROKEN
     if byte(raw, at + 1) != 0:
         return STOP
+    found[F_LIMIT] = min(found[F_LIMIT], at + 6 + be16(raw, at + 4))
     protocol = byte(raw, at + 6)
     if protocol & 1:
         found[F_AT] = at + 7
