@@ -79,3 +79,27 @@ def extreme_rows(table):
     size = record_dtype(table).itemsize
     data = b"".join(bytes([value]) * size for value in (0xFF, 0x7F, 0x80))
     return Rows([Source("p", "t")], "r", {table: np.frombuffer(data, record_dtype(table)).copy()})
+
+
+def steady_windows(connections, seconds, seed=0):
+    """Windows as a fleet writes them: each connection has a row every second, verdicts that last, real magnitudes."""
+    rng = np.random.default_rng(seed)
+    n = connections * seconds
+    rows = random_rows(n, seed, [Source(f"probe-{seed}", "eth0")], ("windows",))
+    records = rows.table("windows")
+    one = np.arange(n) % connections
+    records["window_start_ns"] = BASE_NS + (np.arange(n) // connections) * 10**9
+    for name in ("conn_id", "tenant", "src_hi", "src_lo", "dst_hi", "dst_lo", "dst_port", "mss", "verdict", "cause"):
+        records[name] = records[name][:connections][one]
+    records["src_port"] = 443
+    records["window_ns"] = records["covered_ns"] = 10**9
+    records["tenant"] = (1 << TENANT_SHIFT) | 100
+    records["secondary_causes"] = np.uint64(1) << rng.integers(8, 38, n).astype(np.uint64)
+    for column in TABLES["windows"]:
+        if column.kind == "int" and not column.name.startswith(("window", "covered")):
+            known = records[column.name] != NULL_INT
+            records[column.name] = np.where(known, records[column.name] % 10**6, NULL_INT)
+        if column.kind == "share" and column.name.startswith("time_"):
+            records[column.name] = np.round(rng.integers(0, 5, n) / 8, 3)
+    records["version"] = 1
+    return rows

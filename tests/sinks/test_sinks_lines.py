@@ -129,7 +129,13 @@ def test_addresses(pairs):
     assert [json.loads(line)["src"] for line in lines] == [naming.address(*pair) for pair in pairs]
 
 
-@given(st.lists(st.floats(allow_subnormal=True) | st.floats(0, 1), min_size=1, max_size=20))
+@given(
+    st.lists(
+        st.floats(-1e300, 1e300) | st.sampled_from([math.nan, math.inf, -math.inf]) | st.floats(0, 1),
+        min_size=1,
+        max_size=20,
+    )
+)
 def test_floats(values):
     records = np.zeros(len(values), record_dtype("flows"))
     records["confidence"] = values
