@@ -97,8 +97,9 @@ class Packet:
 
     @property
     def wire_bytes(self) -> int:
-        """Ethernet header and IP datagram."""
-        return 14 + (40 if self.ipv6 else 20) + 20 + len(self.option_bytes()) + self.payload_bytes
+        """Ethernet header (with its tag, if the tenant is a VLAN) and IP datagram."""
+        tag = 4 if self.tenant >> columns.TENANT_SHIFT == columns.TENANT_VLAN else 0
+        return 14 + tag + (40 if self.ipv6 else 20) + 20 + len(self.option_bytes()) + self.payload_bytes
 
     def option_bits(self) -> int:
         present = {
