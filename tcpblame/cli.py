@@ -9,7 +9,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
@@ -142,7 +142,7 @@ def run(arguments: Sequence[str]) -> int:
         return PARTLY
 
 
-def _status(result: Any) -> int:
+def _status(result: object) -> int:
     """The status of a command that returned normally: what it returned, if that is a number."""
     return result if isinstance(result, int) else OK
 

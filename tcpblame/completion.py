@@ -6,9 +6,14 @@ from click.shell_completion import get_completion_class
 _SHELLS = ("bash", "zsh", "fish")
 
 
-@click.command(
-    epilog='\b\nExamples:\n  eval "$(tcpblame completion bash)"\n  tcpblame completion fish > ~/.config/fish/completions/tcpblame.fish'
-)
+_EPILOG = """\b
+Examples:
+  eval "$(tcpblame completion bash)"
+  tcpblame completion fish > ~/.config/fish/completions/tcpblame.fish
+"""
+
+
+@click.command(epilog=_EPILOG)
 @click.argument("shell", type=click.Choice(_SHELLS))
 def completion(shell: str) -> None:
     """Print a script that makes a shell complete tcpblame's commands and options."""

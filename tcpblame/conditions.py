@@ -28,10 +28,7 @@ class Conditions:
             share = float(shares[top])
             if share >= condition.share and share > self._worst.get(condition, (0.0, ""))[0]:
                 flow = flows[top]
-                ends = [
-                    f"{_host(address(flow[f'{e}_hi'], flow[f'{e}_lo']))}:{flow[f'{e}_port']}" for e in ("src", "dst")
-                ]
-                self._worst[condition] = (share, " > ".join(ends))
+                self._worst[condition] = (share, f"{_end(flow, 'src')} > {_end(flow, 'dst')}")
 
     def messages(self) -> list[str]:
         """A line for each condition that is met; none: the command may succeed."""
@@ -42,5 +39,7 @@ class Conditions:
         ]
 
 
-def _host(text: str) -> str:
-    return f"[{text}]" if ":" in text else text
+def _end(flow: np.void, end: str) -> str:
+    """One end of a flow as address:port."""
+    host = address(flow[f"{end}_hi"], flow[f"{end}_lo"])
+    return f"[{host}]:{flow[f'{end}_port']}" if ":" in host else f"{host}:{flow[f'{end}_port']}"

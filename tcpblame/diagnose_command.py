@@ -4,18 +4,20 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from tcpblame.exits import FAIL_ON, INTERRUPTED, OK, PARTLY
 from tcpblame.messages import fault, note
 from tcpblame.settings import Settings
-from tcpblame.values import duration_ns, fail_on
+from tcpblame.values import FailOn, duration_ns, fail_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ingest.selection import Selection
+    from ingest.time_range import Moment
     from schemas.rows import Rows
     from sinks.clickhouse.embedded import EmbeddedStore
     from tcpblame.diagnosis import Diagnosis, Options
@@ -44,11 +46,11 @@ Examples:
 class _Read(click.ParamType):
     """An option's value read by a function that raises ValueError."""
 
-    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+    def __init__(self, name: str, read: Callable[[str], object]) -> None:
         self.name = name
         self._read = read
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
         if not isinstance(value, str):
             return value
         try:
@@ -57,13 +59,13 @@ class _Read(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-def _moment(text: str) -> object:
+def _moment(text: str) -> "Moment":
     from ingest.time_range import Moment  # noqa: PLC0415 - loads numba
 
     return Moment.parse(text)
 
 
-def _selection(text: str) -> tuple[str, object]:
+def _selection(text: str) -> "tuple[str, Selection]":
     from ingest.selection import parse  # noqa: PLC0415 - loads numba
 
     return text, parse(text)
@@ -71,30 +73,80 @@ def _selection(text: str) -> tuple[str, object]:
 
 @click.command(epilog=_EPILOG)
 @click.argument("captures", metavar="CAPTURE...", nargs=-1, required=True)
-@click.option("--rows", "table", type=click.Choice(TABLES), default="flows", show_default=True,
-              help="Which rows: one a flow, one a flow and window, one an event, or one a tap.")  # fmt: skip
-@click.option("--format", "style", type=click.Choice(("table", "json", "csv")), default="table", show_default=True,
-              help="table: for people, the worst first; json: one object a line; csv. Both in order of time.")  # fmt: skip
-@click.option("--window", "window_ns", metavar="DURATION", type=_Read("duration", duration_ns),
-              help="Length of a window of capture time, 10ms to 1h.  [default: 1s]")  # fmt: skip
-@click.option("--store", "store", metavar="DIR", type=click.Path(),
-              help="Also keep all rows in this directory, an embedded ClickHouse; ask it with 'tcpblame query'.")  # fmt: skip
-@click.option("--filter", "chosen", metavar="EXPR", type=_Read("expression", _selection),
-              help="Only these segments, as tcpdump writes it: host, net, port, and, or, not, ...")  # fmt: skip
-@click.option("--from", "start", metavar="TIME", type=_Read("time", _moment),
-              help="Only segments from here on: 2026-01-31T12:00:00Z, Unix seconds, or +SECONDS from the start.")  # fmt: skip
+@click.option(
+    "--rows",
+    "table",
+    type=click.Choice(TABLES),
+    default="flows",
+    show_default=True,
+    help="Which rows: one a flow, one a flow and window, one an event, or one a tap.",
+)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(("table", "json", "csv")),
+    default="table",
+    show_default=True,
+    help="table: for people, the worst first; json: one object a line; csv. The last two in order of time.",
+)
+@click.option(
+    "--window",
+    "window_ns",
+    metavar="DURATION",
+    type=_Read("duration", duration_ns),
+    help="Length of a window of capture time, 10ms to 1h.  [default: 1s]",
+)
+@click.option(
+    "--store",
+    "store",
+    metavar="DIR",
+    type=click.Path(),
+    help="Also keep all rows in this directory, an embedded ClickHouse; ask it with 'tcpblame query'.",
+)
+@click.option(
+    "--filter",
+    "chosen",
+    metavar="EXPR",
+    type=_Read("expression", _selection),
+    help="Only these segments, as tcpdump writes it: host, net, port, and, or, not, ...",
+)
+@click.option(
+    "--from",
+    "start",
+    metavar="TIME",
+    type=_Read("time", _moment),
+    help="Only segments from here on: 2026-01-31T12:00:00Z, Unix seconds, or +SECONDS from the start.",
+)
 @click.option("--to", "stop", metavar="TIME", type=_Read("time", _moment), help="Only segments before this time.")
-@click.option("--fail-on", "conditions", metavar="CLASS:SHARE", multiple=True, type=_Read("condition", fail_on),
-              help="Exit with 3 if any flow is held back by CLASS (sender, receiver, network, setup, unknown; idle: of "
-                   "all time) for at least SHARE of its active time. Can be repeated.")  # fmt: skip
+@click.option(
+    "--fail-on",
+    "conditions",
+    metavar="CLASS:SHARE",
+    multiple=True,
+    type=_Read("condition", fail_on),
+    help="Exit with 3 if any flow is held back by CLASS (sender, receiver, network, setup, unknown; idle: of all time) "
+    "for at least SHARE of its active time. Can be repeated.",
+)
 @click.option("--concat", is_flag=True, help="The captures are one, rotated into several files.")
 @click.option("--probe-id", metavar="ID", help="Name of the probe in the rows.  [default: the file's name]")
-@click.option("--limit", metavar="N", type=click.IntRange(min=1),
-              help=f"At most N rows.  [default: {TABLE_ROWS} in a table, else all]")  # fmt: skip
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(min=1),
+    help=f"At most N rows.  [default: {TABLE_ROWS} in a table, else all]",
+)  # fmt: skip
 def diagnose(
-    captures: tuple[str, ...], table: str, style: str, window_ns: int | None, store: str | None, chosen: Any, start: Any,
-    stop: Any, conditions: tuple[Any, ...], concat: bool, probe_id: str | None, limit: int | None,
-) -> int:  # fmt: skip
+    captures: tuple[str, ...],
+    table: str,
+    style: str,
+    window_ns: int | None,
+    store: str | None,
+    chosen: "tuple[str, Selection] | None",
+    start: "Moment | None",
+    stop: "Moment | None",
+    conditions: tuple[FailOn, ...],
+    concat: bool,
+    probe_id: str | None,
+    limit: int | None,
+) -> int:
     """Say for each TCP connection in captures which side limited it, and what proves it.
 
     CAPTURE is a pcap or pcapng file, plain, .gz or .zst, or - for standard input. Each is a probe of its own.
@@ -125,7 +177,7 @@ class _Run:
 
     def __init__(
         self, options: "Options", table: str, style: str, limit: int | None, store: str | None,
-        conditions: tuple[Any, ...], shape: tuple[object, ...],
+        conditions: tuple[FailOn, ...], shape: tuple[object, ...],
     ) -> None:  # fmt: skip
         from sinks.text.lines import order  # noqa: PLC0415 - loads numba
         from tcpblame.conditions import Conditions  # noqa: PLC0415

@@ -10,7 +10,7 @@ _SUFFIXES = (".gz", ".zst")
 
 
 def capture_name(path: str) -> str:
-    """What the `capture` column holds: the file's name without its directories; bytes that are no text become U+FFFD."""
+    """What the `capture` column holds: the file's name without directories; bytes that are no text as U+FFFD."""
     return "stdin" if path == STANDARD_INPUT else valid_text(os.path.basename(path))
 
 

@@ -12,7 +12,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +48,8 @@ class Settings:
             raise UserError("half-open connections per shard: 1 to 1048576", USAGE)
 
     @classmethod
-    def load(cls, environ: Mapping[str, str] | None = None, **flags: Any) -> "Settings":
-        """Defaults, then the environment, then flags that are not None. Raises UserError (status 2)."""
+    def load(cls, environ: Mapping[str, str] | None = None, *, window_ns: int | None = None) -> "Settings":
+        """Defaults, then the environment, then the flags that were given. Raises UserError (status 2)."""
         environ = os.environ if environ is None else environ
         found: dict[str, Any] = {}
         for name, read in _READERS.items():
@@ -60,11 +60,9 @@ class Settings:
                     found[name] = read(text)
                 except ValueError as error:
                     raise UserError(f"{variable}: {error}", USAGE) from error
-        return cls(**found).with_flags(**flags)
-
-    def with_flags(self, **flags: Any) -> "Settings":
-        """The same with some values replaced, None meaning not given."""
-        return replace(self, **{name: value for name, value in flags.items() if value is not None})
+        if window_ns is not None:
+            found["window_ns"] = window_ns
+        return cls(**found)
 
     def engine(self) -> "EngineSettings":
         """What the inference engine is built for."""
