@@ -143,7 +143,8 @@ def mpls_label(raw, found):
     # An address whose first nibble is 4 or 6 makes a frame look like IP (RFC 4928 section 3): IP wins.
     if version in (4, 6):
         return IP
-    if version == 0 and looks_like_ethernet(raw, at + 8, have - 8):  # a control word before the frame (RFC 4448)
+    # A control word before the frame (RFC 4448): its first 16 bits are zero, as no maker's addresses begin.
+    if have >= 6 and be16(raw, at + 4) == 0 and looks_like_ethernet(raw, at + 8, have - 8):
         found[F_AT] = at + 8
         return ETHERNET
     if looks_like_ethernet(raw, at + 4, have - 4):
