@@ -32,8 +32,8 @@ class FlowTruth:
     verdict: str
     start_ns: int
     end_ns: int
-    payload_bytes: int  # distinct
-    retransmissions: int
+    payload_bytes: int  # distinct, in the captured life
+    retransmissions: int  # in the captured life, SYNs included
     rtt_us: int | None  # median of the smoothed round trip
     mss: int | None
     seconds: tuple[tuple[float, float, float], ...]  # sender, receiver, network in each second from start_ns
@@ -113,6 +113,9 @@ def flow_truth(
     setup_ns = 0 if met_late else max(0, established - opened - int(last["min_rtt_us"]) * 1000)
     parts = (*account.times(begin, end), float(setup_ns))
     shares = {name: round(part / max(1.0, sum(parts)), 4) for name, part in zip(CLASSES, parts, strict=True)}
+    nothing = np.zeros((), tcp_info.TCP_INFO)[()]
+    before = account.info[np.searchsorted(account.time_ns, begin)] if met_late else nothing
+    repeated = int(last["bytes_retrans"]) - int(before["bytes_retrans"])
     inside = (account.time_ns >= begin) & (account.time_ns <= end)
     return FlowTruth(
         **key,
@@ -120,8 +123,8 @@ def flow_truth(
         verdict=max(shares, key=lambda name: shares[name]),
         start_ns=begin,
         end_ns=end,
-        payload_bytes=int(last["bytes_sent"]) - int(last["bytes_retrans"]),
-        retransmissions=int(last["total_retrans"]),
+        payload_bytes=int(last["bytes_sent"]) - int(before["bytes_sent"]) - repeated,
+        retransmissions=int(last["total_retrans"]) - int(before["total_retrans"]),
         rtt_us=int(np.median(account.info["rtt_us"][inside])),
         mss=int(np.median(account.info["snd_mss"][inside])),
         seconds=_seconds(account, begin, end),

@@ -1,9 +1,10 @@
 """Runs the engine on the ground-truth corpora beside the project and scores its window rows with their scorer.
 
-    .venv/bin/python tests/lab/score_shared.py corpus [NAME ...] [-w 100] [-o DIR] [--scenarios] [--explain NAME]
+    .venv/bin/python tests/lab/score_shared.py CORPUS [NAME ...] [-w 100] [-o DIR] [--scenarios] [--explain NAME]
 
 CORPUS is ``corpus``, ``corpus-hard`` or a directory of the same form (``NAME.pcap`` beside ``NAME.truth.jsonl``). All
-scenarios go through one engine in this process, each as a probe of its own, so that a whole corpus takes seconds.
+scenarios go through one engine in this process, each as a probe of its own, so that a whole corpus takes seconds;
+``--cli`` runs the command line for each instead, as a user would.
 """
 
 import argparse
@@ -17,11 +18,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
-
 from ingest.capture import CaptureReader
-from schemas.causes import CAUSES, VERDICTS
-from schemas.rows import NULL_ENUM, NULL_INT, STATES
+from schemas.rows import NULL_ENUM, NULL_INT, WINDOWS
 from streams.inference.engine import Engine, Settings
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -35,6 +33,7 @@ STATE_WORD = {
 }
 NS_PER_MS = 1_000_000
 
+Row = dict[str, Any]  # a window row as JSON has it: None is unknown, enums are words
 Key = tuple[str, int, str, int, int]  # src, sport, dst, dport, window start
 
 
@@ -52,14 +51,40 @@ def scenario_names(corpus: Path, wanted: Iterable[str] = ()) -> list[str]:
     return [name for name in names if not words or any(word in name for word in words)]
 
 
-def window_records(engine: Engine, capture: Path) -> npt.NDArray[Any]:
-    """The settled window records of one capture; its probe is the capture's name."""
+def engine_rows(engine: Engine, capture: Path) -> list[Row]:
+    """The settled window rows of one capture; its probe is the capture's name."""
     probe = capture.name
     reader = CaptureReader(capture)
     for segments in reader:
         engine.feed(probe, reader.taps, segments, capture.name)
     engine.end(probe)
-    return engine.drain().table("windows")
+    return [json_row(record) for record in engine.drain().table("windows")]
+
+
+def command_rows(capture: Path, window_ms: int) -> list[Row]:
+    """The same rows from the command line."""
+    words = ["diagnose", str(capture), "--rows", "windows", "--window", f"{window_ms}ms", "--format", "json"]
+    done = subprocess.run([sys.executable, "-m", "tcpblame", *words], capture_output=True, timeout=300, check=False)
+    if done.returncode:
+        raise RuntimeError(f"diagnose ended with {done.returncode}: {done.stderr.decode().strip()}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def json_row(record: Any) -> Row:
+    """One window record in the shape of its JSON, without the columns of text."""
+    row: Row = {}
+    for column in WINDOWS:
+        if column.kind == "address":
+            row[column.name] = address_text(int(record[f"{column.name}_hi"]), int(record[f"{column.name}_lo"]))
+        elif column.kind == "enum":
+            number = int(record[column.name])
+            row[column.name] = None if number == NULL_ENUM else column.values[number]
+        elif column.kind == "share":
+            row[column.name] = float(record[column.name])
+        elif column.kind in ("int", "port"):
+            number = int(record[column.name])
+            row[column.name] = None if number == NULL_INT else number
+    return row
 
 
 def address_text(hi: int, lo: int) -> str:
@@ -68,21 +93,21 @@ def address_text(hi: int, lo: int) -> str:
     return str(address.ipv4_mapped or address)
 
 
-def prediction(row: Any) -> dict[str, Any]:
-    """One window record in the scorer's words: unknown is left out, idle is the sender's, setup is nobody's."""
+def prediction(row: Row) -> dict[str, Any]:
+    """One window row in the scorer's words: unknown is left out, idle is the sender's, setup is nobody's."""
     shares = {
-        "sender": float(row["time_sender"]) + float(row["time_idle"]),
-        "receiver": float(row["time_receiver"]),
-        "network": float(row["time_network"]),
+        "sender": row["time_sender"] + row["time_idle"],
+        "receiver": row["time_receiver"],
+        "network": row["time_network"],
     }
     said: dict[str, Any] = {
-        "src": address_text(int(row["src_hi"]), int(row["src_lo"])),
-        "sport": int(row["src_port"]),
-        "dst": address_text(int(row["dst_hi"]), int(row["dst_lo"])),
-        "dport": int(row["dst_port"]),
-        "start_ns": int(row["window_start_ns"]),
-        "len_ns": int(row["window_ns"]),
-        "retrans": int(row["retransmitted_segments"]),
+        "src": row["src"],
+        "sport": row["src_port"],
+        "dst": row["dst"],
+        "dport": row["dst_port"],
+        "start_ns": row["window_start_ns"],
+        "len_ns": row["window_ns"],
+        "retrans": row["retransmitted_segments"],
     }
     if sum(shares.values()) > 0:
         said["shares"] = shares
@@ -92,23 +117,22 @@ def prediction(row: Any) -> dict[str, Any]:
         ("flight_bytes", "flight_mean_bytes", 1),
         ("mss", "mss", 1),
     ):
-        value = int(row[column])
-        if value != NULL_INT:
-            said[name] = value // unit
-    state = STATE_WORD.get(STATES[int(row["state"])])
-    if state is not None:
-        said["state"] = state
+        if row[column] is not None:
+            said[name] = row[column] // unit
+    if row["state"] in STATE_WORD:
+        said["state"] = STATE_WORD[row["state"]]
     return said
 
 
-def predict(corpus: Path, names: Iterable[str], out: Path, window_ms: int) -> dict[str, npt.NDArray[Any]]:
-    """Writes ``NAME.pred.jsonl`` for each scenario into `out`; returns the window records by scenario."""
+def predict(corpus: Path, names: Iterable[str], out: Path, window_ms: int, cli: bool = False) -> dict[str, list[Row]]:
+    """Writes ``NAME.pred.jsonl`` for each scenario into `out`; returns the window rows by scenario."""
     engine = Engine(Settings(window_ns=window_ms * NS_PER_MS))
-    found: dict[str, npt.NDArray[Any]] = {}
+    found: dict[str, list[Row]] = {}
     for name in names:
-        records = found[name] = window_records(engine, corpus / f"{name}.pcap")
+        capture = corpus / f"{name}.pcap"
+        rows = found[name] = command_rows(capture, window_ms) if cli else engine_rows(engine, capture)
         with (out / f"{name}.pred.jsonl").open("w") as file:
-            file.writelines(json.dumps(prediction(row)) + "\n" for row in records)
+            file.writelines(json.dumps(prediction(row)) + "\n" for row in rows)
     return found
 
 
@@ -151,33 +175,33 @@ def truth_windows(corpus: Path, name: str, window_ms: int) -> dict[Key, dict[str
     return found
 
 
-def explain(corpus: Path, name: str, records: npt.NDArray[Any], window_ms: int) -> Iterator[str]:
+def explain(corpus: Path, name: str, rows: Iterable[Row], window_ms: int) -> Iterator[str]:
     """One line for each true window: truth beside what was said; ``<<<`` marks another verdict."""
-    said = {}
-    for row in records:
+    said: dict[Key, tuple[dict[str, Any], Row]] = {}
+    for row in rows:
         p = prediction(row)
         said[p["src"], p["sport"], p["dst"], p["dport"], p["start_ns"]] = (p, row)
     truth = truth_windows(corpus, name, window_ms)
     first = min((key[4] for key in truth), default=0)
     yield f"{name}: shares are sender/receiver/network, true then said; sizes in bytes, true then said"
     for key in sorted(truth, key=lambda k: (k[:4], k[4])):
-        true, (p, row) = truth[key], said.get(key, ({}, None))
+        true = truth[key]
         shares = [true["shares"][c] for c in ("sender", "receiver", "network")]
         text = f"{key[1]:5d}>{key[3]:<5d} {(key[4] - first) / 1e9:6.2f}s {'/'.join(f'{x:.2f}' for x in shares)}"
-        if row is None:
+        if key not in said:
             yield f"{text} -- {'idle' if true['idle'] else 'no row <<<'}"
             continue
+        p, row = said[key]
         mine = p.get("shares", {})
         total = sum(mine.values())
         wrong = not true["idle"] and (not total or max(mine, key=lambda c: mine[c]) != true["verdict"])
-        cause = CAUSES[int(row["cause"])] if int(row["cause"]) != NULL_ENUM else "-"
         yield (
             f"{text} | {'/'.join(f'{mine.get(c, 0):.2f}' for c in ('sender', 'receiver', 'network'))}"
-            f" {VERDICTS[int(row['verdict'])]}:{cause} {float(row['confidence']):.2f}"
+            f" {row['verdict']}:{row['cause'] or '-'} {row['confidence']:.2f}"
             f" flight {true['flight_bytes']}|{p.get('flight_bytes', '-')}"
             f" cwnd {true['cwnd_bytes']}|{p.get('cwnd_bytes', '-')}"
             f" rtt {true['rtt_us']}|{p.get('rtt_us', '-')} rx {true['retrans']}|{p['retrans']}"
-            f" {true['state']}|{p.get('state', '-')} unknown {float(row['time_unknown']):.2f}{' <<<' if wrong else ''}"
+            f" {true['state']}|{p.get('state', '-')} unknown {row['time_unknown']:.2f}{' <<<' if wrong else ''}"
         )
 
 
@@ -193,6 +217,7 @@ def main() -> None:
     parser.add_argument(
         "--explain", metavar="NAME", help="truth beside prediction, window by window, of matching scenarios; no score"
     )
+    parser.add_argument("--cli", action="store_true", help="through the command line, one process a scenario")
     given = parser.parse_args()
     corpus = corpus_directory(given.corpus)
     wanted = [given.explain] if given.explain else given.names
@@ -202,15 +227,15 @@ def main() -> None:
     out = given.out or Path(tempfile.mkdtemp(prefix="tcpblame-score-"))
     out.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    records = predict(corpus, names, out, given.window_ms)
+    found = predict(corpus, names, out, given.window_ms, given.cli)
     seconds = time.perf_counter() - started
     if given.explain:
         for name in names:
-            sys.stdout.writelines(line + "\n" for line in explain(corpus, name, records[name], given.window_ms))
+            sys.stdout.writelines(line + "\n" for line in explain(corpus, name, found[name], given.window_ms))
     else:
         sys.stdout.write(score(corpus, names, out, given.window_ms, given.scenarios)[0])
-    rows = sum(len(found) for found in records.values())
-    sys.stderr.write(f"{len(names)} scenarios, {rows} window rows in {seconds:.1f} s; predictions in {out}\n")
+    count = sum(len(rows) for rows in found.values())
+    sys.stderr.write(f"{len(names)} scenarios, {count} window rows in {seconds:.1f} s; predictions in {out}\n")
 
 
 if __name__ == "__main__":

@@ -61,7 +61,8 @@ def test_the_capture_holds_the_flows_that_the_truth_speaks_of(name: str) -> None
         assert seen.times_ns[0] < flow["end_ns"] + SECOND_NS
         if entry["met_midstream"]:
             assert not seen.syns
-            assert 0 < seen.distinct_bytes < flow["payload_bytes"]
+            # the kernel's counters are known every 5 ms, and the capture began between two samples
+            assert seen.distinct_bytes == pytest.approx(flow["payload_bytes"], rel=0.02)
         else:
             assert seen.syns
             assert seen.distinct_bytes == flow["payload_bytes"]
