@@ -17,8 +17,15 @@ _OPTIONS: dict[str, Any] = {"nopython": True, "nogil": True, "error_model": "num
 
 
 def kernel(function: F) -> F:
-    """A kernel that is called from Python once for each batch; cached on disk beside the source."""
-    return cast(F, numba.jit(cache=True, **_OPTIONS)(function))
+    """A kernel that is called from Python once for each batch; cached on disk beside the source.
+
+    Where numba can write neither there nor into the user's cache directory it refuses to cache, and the kernel is
+    compiled anew by each process.
+    """
+    try:
+        return cast(F, numba.jit(cache=True, **_OPTIONS)(function))
+    except RuntimeError:
+        return cast(F, numba.jit(**_OPTIONS)(function))
 
 
 def plain(function: F) -> F:

@@ -6,8 +6,10 @@ embedded database.
 
 import difflib
 import importlib
+import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
@@ -15,7 +17,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from tcpblame.exits import CLOSED_PIPE, INTERRUPTED, OK, PARTLY, USAGE, UserError
-from tcpblame.messages import PROGRAM, fault
+from tcpblame.messages import PROGRAM, fault, note
 
 
 class Command(NamedTuple):
@@ -102,6 +104,10 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The entry point: run a command and leave with its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without a sign for an arrow gets a question mark
+    warnings.showwarning = _warn
     status = run(sys.argv[1:] if arguments is None else arguments)
     try:
         sys.stdout.flush()
@@ -140,6 +146,11 @@ def run(arguments: Sequence[str]) -> int:
             raise
         fault(f"{_words(error)} (TCPBLAME_DEBUG=1 shows where)")
         return PARTLY
+
+
+def _warn(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """A warning as one line; where in the program it arose helps nobody who runs it."""
+    note(f"{category.__name__}: {message}")
 
 
 def _status(result: object) -> int:

@@ -155,6 +155,8 @@ def diagnose(
         raise click.UsageError("--probe-id names one probe: give one CAPTURE, or --concat")
     if captures.count("-") > 1:
         raise click.UsageError("standard input can be read once")
+    if table == "probes" and style == "table":
+        style = "csv"  # counts of each tap: nothing to put in words
     settings = Settings.load(window_ns=window_ns)
 
     from ingest.time_range import TimeRange  # noqa: PLC0415 - what follows loads numba
@@ -195,12 +197,15 @@ class _Run:
         """Read, print, store; returns the exit status."""
         from tcpblame.diagnosis import diagnose as read_all  # noqa: PLC0415 - loads numba
         from tcpblame.interruption import Interruption  # noqa: PLC0415
+        from tcpblame.kernels import look  # noqa: PLC0415
         from tcpblame.progress import for_terminal  # noqa: PLC0415
 
         with ExitStack() as stack:
             for buffer in self._buffers.values():
                 stack.callback(buffer.close)
             target = self._open_store(captures, stack)
+            if not look().compiled:
+                note("compiling the kernels, once for this version; it takes about a minute")
             bar = for_terminal()
             try:
                 with Interruption().installed() as interruption:
