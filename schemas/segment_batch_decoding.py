@@ -276,7 +276,7 @@ def decode_segments(
     lists: Any,
     place: Any,
     code: Any,
-) -> int:
+) -> Any:
     """Rebuild the segments of one batch into the columns `s` (n segments).
 
     run_length: uint32 (2 C), its sum is n; ends: (tap, tenant, a_hi, a_lo, a_port, b_hi, b_lo, b_port), C each; firsts:

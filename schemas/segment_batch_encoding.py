@@ -46,7 +46,7 @@ def group(
     capture_order: Any,
     direction: Any,
     run_order: Any,
-) -> int:
+) -> Any:
     """Order `rows` of the segments `s` by (shard, connection), capture order kept within a connection.
 
     rows: uint32 (n), capture order within each connection. table: int32, a power of two at least twice n, all -1.
@@ -132,10 +132,10 @@ def group(
         cursor[3 * c + 1] = begin[place[c]]
         cursor[3 * c + 2] = begin[place[c]] + int(lengths_found[2 * c])
     for j in range(n):
-        c = np.uint64(3 * int(connection_of[j]))
+        both = np.uint64(3 * int(connection_of[j]))
         run = np.uint64(3 * int(connection_of[j]) + 1 + int(direction_of[j]))
-        at, at_run = np.uint64(cursor[c]), np.uint64(cursor[run])
-        cursor[c] += 1
+        at, at_run = np.uint64(cursor[both]), np.uint64(cursor[run])
+        cursor[both] += 1
         cursor[run] += 1
         capture_order[at] = rows[j]
         direction[at] = direction_of[j]
@@ -328,7 +328,7 @@ def encode_segments(
     widths: Any,
     lists: Any,
     lengths: Any,
-) -> int:
+) -> Any:
     """Code the segments `s` in the orders (uint32, n) that :func:`group` found; run_length: uint32 (2 C).
 
     numbers: four uint32 (n) and time: uint64 (n), scratch; planes, time_planes: room for n * RESIDUAL_WIDTH and n *

@@ -1,0 +1,1 @@
+"""The probe: captured segments on their way to Kafka."""

@@ -1,0 +1,1 @@
+"""From the windows topic into a store, each row once."""
