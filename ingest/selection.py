@@ -258,7 +258,7 @@ def _host(value: str) -> ipaddress.IPv6Network:
 def _network(value: str) -> ipaddress.IPv6Network:
     """``10.0.0.0/8``, ``2001:db8::/32``; ``10``, ``10.1`` and ``10.1.2`` stand for /8, /16 and /24."""
     address, slash, length = value.partition("/")
-    if re.fullmatch(r"\d+(\.\d+){0,2}", address):
+    if re.fullmatch(r"\d+(\.\d+){0,2}", address, re.ASCII):
         octets = address.count(".") + 1
         address += ".0" * (4 - octets)
         length = length if slash else str(8 * octets)

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from ingest.selection import SelectionError
 from schemas.columns import Segments
 
-_SECONDS = re.compile(r"(\+?)(\d{1,10})(?:\.(\d{1,9}))?s?")
-_RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)")
+_SECONDS = re.compile(r"(\+?)(\d{1,10})(?:\.(\d{1,9}))?s?", re.ASCII)
+_RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _SECOND_NS = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

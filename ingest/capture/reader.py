@@ -99,12 +99,12 @@ class CaptureReader:
         """Look at the file header; None: pcapng."""
         if not self._input.peek(1):
             raise CaptureError(f"{self.name}: empty file")
-        damage = ""
+        damage: Damaged | None = None
         try:
             while self._stop < FILE_HEADER_BYTES and self._refill():
                 pass
         except Damaged as error:
-            damage = f" ({error})"
+            damage = error
         head = self._buffer[: min(self._stop, FILE_HEADER_BYTES)].tobytes()
         self._interfaces = Interfaces()
         header = read_header(head)
@@ -115,9 +115,11 @@ class CaptureReader:
             return header
         if head[:4] == SECTION_BLOCK.to_bytes(4, "big"):
             return None
+        if damage is not None:
+            raise CaptureError(f"{self.name}: {damage}")
         if read_header(head + bytes(FILE_HEADER_BYTES)) is not None:
-            raise CaptureError(f"{self.name}: cut short in the file header{damage}")
-        raise CaptureError(f"{self.name}: not a pcap or pcapng capture{damage}")
+            raise CaptureError(f"{self.name}: cut short in the file header")
+        raise CaptureError(f"{self.name}: not a pcap or pcapng capture")
 
     def _refill(self) -> bool:
         """Move what is left to the buffer's start and read behind it; False at the end. Raises Damaged, OSError."""
