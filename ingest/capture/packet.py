@@ -1,11 +1,13 @@
 """Captured packets into rows of the segment columns: the heart of the reading kernels.
 
-A walk over a file or ring lists where its packets lie (the int64 array `packets`); one loop parses them all. The
-columns are taken apart before the loop and the common packet is parsed in its body: handing arrays to a function
-costs numba two atomic operations an array, which for every packet would be most of the time.
+A walk over a file or ring lists where its packets lie (``Scratch.packets``); one loop parses them all. The common
+packet is parsed in the loop's body; everything else is looked for by ``headers.layers.locate``.
 """
 
+from typing import NamedTuple
+
 import numpy as np
+import numpy.typing as npt
 
 from ingest.capture.headers.found import (
     CUT,
@@ -80,19 +82,31 @@ P_AT, P_CAPTURED, P_WIRE, P_TIME_NS, P_TAP, P_LINK, P_SIZE = range(7)
 BATCH = 256
 
 
+class Scratch(NamedTuple):
+    """Memory that the kernels work in; they allocate none."""
+
+    packets: npt.NDArray[np.int64]  # shape (BATCH, P_SIZE)
+    found: npt.NDArray[np.int64]  # F_SIZE
+    values: npt.NDArray[np.int64]  # V_SIZE
+
+
+def new_scratch() -> Scratch:
+    """Working memory for one reader."""
+    return Scratch(np.zeros((BATCH, P_SIZE), np.int64), np.zeros(F_SIZE, np.int64), np.zeros(V_SIZE, np.int64))
+
+
 @plain
-def parse_packets(raw, packets, count, columns, n, tallies):
-    """Parse the packets listed in packets[:count] into rows from n on; returns the next free row.
+def parse_packets(raw, count, columns, n, tallies, scratch):
+    """Parse the packets listed in scratch.packets[:count] into rows from n on; returns the next free row.
 
     raw: uint8. columns: Segments with room for `count` more rows. tallies: int64[taps, T_SIZE].
     """
+    packets, found, values = scratch
     (
         c_time_ns, c_shard, c_tap, c_tenant, c_src_hi, c_src_lo, c_dst_hi, c_dst_lo, c_src_port, c_dst_port, c_seq,
         c_ack, c_payload_bytes, c_wire_bytes, c_flags, c_window, c_ip_id, c_ttl, c_ecn, c_options, c_mss, c_wscale,
         c_sack_n, c_tsval, c_tsecr, c_sack,
     ) = columns  # fmt: skip
-    found = np.zeros(F_SIZE, np.int64)
-    values = np.zeros(V_SIZE, np.int64)
     for i in range(count):
         at = packets[i, P_AT]
         captured = packets[i, P_CAPTURED]

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from ingest.capture.headers.found import MAX_PACKET_BYTES
 from ingest.capture.headers.loads import file32
-from ingest.capture.packet import BATCH, P_AT, P_CAPTURED, P_LINK, P_SIZE, P_TAP, P_TIME_NS, P_WIRE, parse_packets
+from ingest.capture.packet import BATCH, P_AT, P_CAPTURED, P_LINK, P_TAP, P_TIME_NS, P_WIRE, Scratch, parse_packets
 from ingest.capture.walk import FULL, MORE, TOO_LONG
 from schemas.columns import Segments
 from schemas.jit import kernel
@@ -55,13 +55,14 @@ def walk_pcap(
     n: int,
     capacity: int,
     tallies: npt.NDArray[np.int64],
+    scratch: Scratch,
 ) -> tuple[int, int, int, int]:
     """Read records from raw[start:stop] into rows n..capacity of the columns, as tap 0.
 
     raw: uint8. Returns (how it ended: walk.MORE, FULL or TOO_LONG; position of the first record not read;
     next free row; bytes needed from that position on, if MORE).
     """
-    packets = np.empty((BATCH, P_SIZE), np.int64)
+    packets = scratch.packets
     at = start
     while True:
         count, room = 0, min(BATCH, capacity - n)
@@ -86,6 +87,6 @@ def walk_pcap(
             packets[count, P_LINK] = link
             at += captured
             count += 1
-        n = parse_packets(raw, packets, count, columns, n, tallies)
+        n = parse_packets(raw, count, columns, n, tallies, scratch)
         if ended != FULL or n >= capacity:
             return ended, at, n, needed

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.capture.headers.loads import be32, file16, file32
-from ingest.capture.packet import BATCH, P_AT, P_CAPTURED, P_LINK, P_SIZE, P_TAP, P_TIME_NS, P_WIRE, parse_packets
+from ingest.capture.packet import BATCH, P_AT, P_CAPTURED, P_LINK, P_TAP, P_TIME_NS, P_WIRE, Scratch, parse_packets
 from ingest.capture.walk import ASIDE, BAD_BLOCK, BAD_INTERFACE, FULL, MAX_BLOCK_BYTES, MORE, TOO_LONG
 from schemas.columns import Segments
 from schemas.jit import inlined, kernel, plain
@@ -81,6 +81,7 @@ def walk_pcapng(
     capacity: int,
     tallies: npt.NDArray[np.int64],
     dropped: npt.NDArray[np.int64],
+    scratch: Scratch,
 ) -> tuple[int, int, int, int]:
     """Read blocks from raw[start:stop] into rows n..capacity of the columns.
 
@@ -88,7 +89,7 @@ def walk_pcapng(
     blocks say was lost before them. Returns (how it ended, see walk; position of the first block not read; next free
     row; bytes of the block there: to have if MORE, to step over if ASIDE).
     """
-    packets = np.empty((BATCH, P_SIZE), np.int64)
+    packets = scratch.packets
     at = start
     big = section[S_BIG] != 0
     while True:
@@ -162,6 +163,6 @@ def walk_pcapng(
                 packets[count, P_LINK] = interfaces[0, I_LINK]
                 count += 1
             at += size
-        n = parse_packets(raw, packets, count, columns, n, tallies)
+        n = parse_packets(raw, count, columns, n, tallies, scratch)
         if ended != FULL or n >= capacity:
             return ended, at, n, size

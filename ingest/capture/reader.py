@@ -9,6 +9,7 @@ import numpy as np
 from ingest.capture.errors import CaptureError
 from ingest.capture.headers.link import SUPPORTED_LINKS
 from ingest.capture.interfaces import Interfaces, TooMany
+from ingest.capture.packet import new_scratch
 from ingest.capture.pcap import FILE_HEADER_BYTES, PcapHeader, read_header, walk_pcap
 from ingest.capture.pcapng import S_FIRST_NS, SECTION_BLOCK, walk_pcapng
 from ingest.capture.source import Damaged, Input, decompressed, open_stream
@@ -44,6 +45,7 @@ class CaptureReader:
         self._buffer = np.empty(max(block_bytes, _BLOCK_BYTES_MIN), np.uint8)
         self._start = self._stop = 0  # of the bytes in the buffer that are not yet read
         self._started = False
+        self._scratch = new_scratch()
         try:
             self._input = Input(stream)
             self._source = decompressed(self._input, self.name)
@@ -145,11 +147,12 @@ class CaptureReader:
                 result = walk_pcapng(
                     self._buffer, self._start, self._stop, state.section, state.table, columns, n, self._max_segments,
                     state.tallies, state.dropped,
+                    self._scratch,
                 )  # fmt: skip
             else:
                 result = walk_pcap(
                     self._buffer, self._start, self._stop, header.big, header.unit_ns, header.record_header_bytes,
-                    header.link, columns, n, self._max_segments, state.tallies,
+                    header.link, columns, n, self._max_segments, state.tallies, self._scratch,
                 )  # fmt: skip
         ended, position, rows, needed = result
         return int(ended), int(position), int(rows), int(needed)

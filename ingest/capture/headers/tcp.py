@@ -31,7 +31,8 @@ def tcp_options(raw, at, end, captured, values):
     everything behind the cut are told by SEG_OPTIONS_CUT.
     """
     options = 0
-    values[:V_SACK] = 0
+    for slot in range(V_SACK):
+        values[slot] = 0
     stop = min(end, captured)
     while at < stop:
         kind = byte(raw, at)
