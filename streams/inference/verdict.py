@@ -12,7 +12,8 @@ confidence = visibility x evidence x margin (all in 0..1), below 0.5 the verdict
 
 import numpy as np
 
-from schemas.causes import CAUSE, IDLE, UNKNOWN, VERDICTS
+from schemas.causes import CAUSE, IDLE, NETWORK, RECEIVER, SENDER, UNKNOWN, VERDICTS
+from schemas.causes import SETUP as SETTING_UP
 from schemas.columns import plain
 from streams.inference.serial import i64
 from streams.inference.vantage import MIDDLE, NEAR_RECEIVER, vantage_of
@@ -49,32 +50,40 @@ def visibility_of(unseen, payload, reverse_seen, near_ns, far_ns):
 
 
 @plain
+def class_of(booked, verdict):
+    """The time booked under all slots of a verdict. (No array is made here: kernels count no references.)"""
+    value = i64(0)
+    for k in range(SLOTS):
+        if _SLOT_VERDICT[k] == verdict:
+            value += i64(booked[k])
+    return value
+
+
+@plain
 def judge(row, booked, setup_cause, visibility, gaps):
     """Fill time_*, verdict, cause and confidence of a window or flow row from booked[SLOTS]; returns covered time in
     the unit of `booked`."""
-    classes = np.zeros(_VERDICTS, np.int64)
     total = i64(0)
     for k in range(SLOTS):
-        value = i64(booked[k])
-        classes[_SLOT_VERDICT[k]] += value
-        total += value
+        total += i64(booked[k])
     scale = 1.0 / total if total > 0 else 0.0
-    row["time_sender"] = classes[0] * scale
-    row["time_receiver"] = classes[1] * scale
-    row["time_network"] = classes[2] * scale
-    row["time_setup"] = classes[3] * scale
-    row["time_idle"] = classes[4] * scale
-    row["time_unknown"] = classes[5] * scale if total > 0 else 1.0
-    active = total - classes[IDLE]
+    row["time_sender"] = class_of(booked, SENDER) * scale
+    row["time_receiver"] = class_of(booked, RECEIVER) * scale
+    row["time_network"] = class_of(booked, NETWORK) * scale
+    row["time_setup"] = class_of(booked, SETTING_UP) * scale
+    row["time_idle"] = class_of(booked, IDLE) * scale
+    row["time_unknown"] = class_of(booked, UNKNOWN) * scale if total > 0 else 1.0
+    active = total - class_of(booked, IDLE)
     best, second = i64(IDLE), i64(0)
     most = i64(0)
     for v in range(_VERDICTS):
-        if v != IDLE and classes[v] > most:
+        value = class_of(booked, v)
+        if v != IDLE and value > most:
             second = most
-            most = classes[v]
+            most = value
             best = i64(v)
-        elif v != IDLE and classes[v] > second:
-            second = classes[v]
+        elif v != IDLE and value > second:
+            second = value
     cause = i64(0)
     share = i64(-1)
     for k in range(SLOTS):
@@ -92,7 +101,7 @@ def judge(row, booked, setup_cause, visibility, gaps):
         missed *= _EVIDENCE
     evidence = 1.0 - missed
     # Setup, zero windows, timeouts and idleness are decided by single events.
-    if best in (3, IDLE):
+    if best in (SETTING_UP, IDLE):
         evidence = 1.0
     confidence = visibility * evidence * margin
     if best == UNKNOWN:

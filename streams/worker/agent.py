@@ -95,14 +95,12 @@ class Worker:
             log.warning("%s partition %d offset %d: %s", self._topic, message.partition, message.offset, reason)
             holding.undelivered.append(await self._outlet.dead_letter(event, reason))
             out = None
-        ends = False
         if out is not None:
             holding.undelivered.append(await self._outlet.windows(message.partition, out))
-            ends = holding.partition.ended
         holding.unacknowledged.append(event)
         holding.bytes_held += len(value)
         due = time.monotonic() - holding.saved_at >= self._policy.seconds
-        if ends or due or holding.bytes_held >= self._policy.bytes_held:
+        if holding.partition.ended or due or holding.bytes_held >= self._policy.bytes_held:
             await self._checkpoint(stream, holding)
 
     def _load(self, number: int) -> Holding:

@@ -61,7 +61,7 @@ class Partition:
     settings: Settings = field(default_factory=Settings)
     offset: int = -1  # last applied
     counts: Counts = field(default_factory=Counts)
-    ended: bool = False  # the last batch applied was the end of its probe's observation
+    ended: bool = False  # the last batch was the end of its probe's observation, new or repeated
 
     def __post_init__(self) -> None:
         self._engine = Engine(self.settings)
@@ -86,11 +86,11 @@ class Partition:
             self.counts.poisoned += 1
             raise
         head = batch.head
+        self.ended = head.end_of_observation
         if not self._advance_mark(head):
             return None
         self.counts.batches += 1
         self.counts.segments += len(batch.segments.time_ns)
-        self.ended = head.end_of_observation
         self._engine.feed(head.probe, head.taps, batch.segments, head.capture)
         if head.end_of_observation:
             self._engine.end(head.probe)
