@@ -9,8 +9,7 @@ Retention counts from ``inserted_at``, not from capture time: a capture of last 
 embedded store takes the TTLs off (``sinks.clickhouse.embedded``): it holds what its owner chose to load.
 """
 
-from schemas.columns import TENANT_QINQ, TENANT_SHIFT
-from schemas.naming import QINQ_SHIFT, TENANT_KINDS
+from schemas.naming import QINQ_SHIFT, TENANT_KINDS, TENANT_QINQ, TENANT_SHIFT
 from schemas.rows import NULL_BOOL, NULL_ENUM, NULL_INT, TABLES, Column
 from sinks.clickhouse.rollups import ROLLUPS
 

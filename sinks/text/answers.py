@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 
 from schemas.naming import valid_text, visible
+from sinks.text.cells import csv_text
 from sinks.text.layout import Column, Line, render
-from sinks.text.plan import csv_text
 
 # The format that the store is asked for: names, types, then one line a row.
 ANSWER_FORMAT = "JSONCompactEachRowWithNamesAndTypes"

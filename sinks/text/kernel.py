@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.jit import inlined, kernel, plain
+from schemas.naming import QINQ_SHIFT, TENANT_KINDS, TENANT_QINQ, TENANT_SHIFT
 
 # Columns of a plan's row.
 KIND, OFFSET, OTHER, BEFORE, BEFORE_SIZE, PIECES, COUNT, FIELDS = range(8)
@@ -23,8 +24,9 @@ SLACK = 7  # bytes that the blob is padded with and that a row's bound leaves fr
 # An index masked with this is provably not negative: numba's test for Python's negative indices falls away.
 _INDEX = 0x7FFFFFFF
 _NULL_INT = -(2**63)
-_TENANT_SHIFT = 28
-_TENANT_MASK = (1 << _TENANT_SHIFT) - 1
+_TENANT_MASK = (1 << TENANT_SHIFT) - 1
+_INNER_MASK = (1 << QINQ_SHIFT) - 1
+_LAST_TENANT = max(TENANT_KINDS)
 _PAIRS = np.frombuffer("".join(f"{number:02d}" for number in range(100)).encode(), np.uint8)
 _HUGE = 1e18  # beyond it a float is written with an exponent
 
@@ -205,20 +207,20 @@ def _address(out, at, record, hi, lo):
 
 @plain
 def _tenant(out, at, number, blob, pieces):
-    kind = number >> _TENANT_SHIFT
+    kind = number >> TENANT_SHIFT
     identifier = number & _TENANT_MASK
     at = _piece(out, at, blob, pieces, P_QUOTE)
-    if kind <= 5:
+    if kind <= _LAST_TENANT:
         at = _piece(out, at, blob, pieces, P_VLAN + kind - 1)
     else:
         at = _piece(out, at, blob, pieces, P_OTHER)
         at = _decimal(out, at, kind)
         out[at] = 58
         at += 1
-    if kind == 2:
-        at = _decimal(out, at, identifier >> 12)
+    if kind == TENANT_QINQ:
+        at = _decimal(out, at, identifier >> QINQ_SHIFT)
         out[at] = 46
-        at = _decimal(out, at + 1, identifier & 0xFFF)
+        at = _decimal(out, at + 1, identifier & _INNER_MASK)
     else:
         at = _decimal(out, at, identifier)
     return _piece(out, at, blob, pieces, P_QUOTE)
@@ -304,7 +306,7 @@ def write_rows(
                 at = _piece(out, at, blob, pieces, P_QUOTE)
             elif kind == K_TENANT:
                 number = _unsigned(record, offset, 4)
-                if number >> _TENANT_SHIFT == 0:
+                if number >> TENANT_SHIFT == 0:
                     null = True
                 else:
                     at = _tenant(out, at, number, blob, pieces)

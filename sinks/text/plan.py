@@ -1,6 +1,5 @@
 """Column plans: how each column of a table is written in JSON or CSV, as arrays for the compiled writer."""
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -8,9 +7,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from schemas.naming import unseen, valid_text, visible
 from schemas.rows import TABLES, Column, Rows, record_dtype
 from sinks.text import kernel as k
+from sinks.text.cells import csv_text, json_text
 
 Format = Literal["json", "csv"]
 
@@ -23,8 +22,6 @@ _WIDTH = {
     k.K_INT: 20, k.K_HEX: 18, k.K_FLOAT: 32, k.K_FLAG: 0, k.K_ENUM: 0, k.K_SET: 0, k.K_ADDRESS: 41, k.K_PORT: 5,
     k.K_TENANT: 40, k.K_SOURCE: 0,
 }  # fmt: skip
-# A cell that begins with one of these is a formula to a spreadsheet; the last four are their full-width forms.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 @dataclass(frozen=True)
@@ -35,22 +32,6 @@ class Plan:
     blob: npt.NDArray[np.uint8]
     pieces: npt.NDArray[np.int64]
     bound: int  # bytes that no row exceeds
-
-
-def json_text(text: str) -> bytes:
-    """A JSON string; what is no valid text is replaced, everything unprintable escaped."""
-    quoted = json.dumps(valid_text(text), ensure_ascii=False)
-    return "".join(json.dumps(sign)[1:-1] if unseen(sign) else sign for sign in quoted).encode()
-
-
-def csv_text(text: str) -> bytes:
-    """A CSV cell of text from outside: no formula, no control characters, quoted where RFC 4180 wants it."""
-    text = visible(valid_text(text))
-    if text.startswith(_FORMULA):
-        text = "'" + text
-    if any(sign in text for sign in ',"'):
-        text = '"' + text.replace('"', '""') + '"'
-    return text.encode()
 
 
 class _Pieces:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sink_rows import HOSTILE, extreme_rows, random_rows, unknown_rows
 
-from schemas import naming
+from schemas import columns, naming
 from schemas.rows import NULL_INT, TABLES, Rows, Source, record_dtype
 from sinks.text.lines import csv_lines, json_lines, order
 
@@ -94,6 +94,14 @@ def test_any_bytes_are_a_row_and_never_leave_the_buffer(table):
     records = np.frombuffer(rng.bytes(size * 200), record_dtype(table)).copy()
     records["source"] %= 5
     check(Rows(HOSTILE, "r", {table: records}), table)
+
+
+def test_tenants_are_numbered_as_the_columns_number_them():
+    for name in ("NONE", "VLAN", "QINQ", "VXLAN", "GENEVE", "GRE", "SHIFT"):
+        assert getattr(naming, f"TENANT_{name}") == getattr(columns, f"TENANT_{name}")
+    numbers = (0, 1 << 28 | 100, 2 << 28 | 200 << 12 | 100, 3 << 28 | 5000, 4 << 28 | 7, 5 << 28 | 9)
+    words = [None, "vlan:100", "qinq:200.100", "vxlan:5000", "geneve:7", "gre:9"]
+    assert [naming.tenant(number) for number in numbers] == words
 
 
 def test_no_rows():
