@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from ingest.capture.freshness import fresh
 from ingest.capture.headers.found import MAX_PACKET_BYTES
 from ingest.capture.headers.loads import file32
 from ingest.capture.packet import BATCH, P_AT, P_CAPTURED, P_LINK, P_TAP, P_TIME_NS, P_WIRE, Scratch, parse_packets
@@ -43,6 +44,7 @@ def read_header(data: bytes) -> PcapHeader | None:
 
 
 @kernel
+@fresh
 def walk_pcap(
     raw: npt.NDArray[np.uint8],
     start: int,

@@ -7,6 +7,7 @@ Blocks that change how packets are to be read (section, interface, statistics) a
 import numpy as np
 import numpy.typing as npt
 
+from ingest.capture.freshness import fresh
 from ingest.capture.headers.loads import be32, file16, file32
 from ingest.capture.packet import BATCH, P_AT, P_CAPTURED, P_LINK, P_TAP, P_TIME_NS, P_WIRE, Scratch, parse_packets
 from ingest.capture.walk import ASIDE, BAD_BLOCK, BAD_INTERFACE, FULL, MAX_BLOCK_BYTES, MORE, TOO_LONG
@@ -70,6 +71,7 @@ def smallest(kind):
 
 
 @kernel
+@fresh
 def walk_pcapng(
     raw: npt.NDArray[np.uint8],
     start: int,
