@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from schemas.causes import CAUSE_TEXT
 from schemas.naming import address, enum_name, tenant, valid_text, visible
-from schemas.rows import EVENT_KINDS, STATES, Rows
+from schemas.rows import EVENT_KINDS, NULL_INT, STATES, Rows
 from sinks.text.layout import Column, Line, render, wrap
 from sinks.text.lines import order
 from sinks.text.units import duration, percent, rate, size
@@ -125,6 +125,28 @@ def events_table(rows: Rows, *, width: int = 80, colour: bool = False, limit: in
     return _render(columns, lines, width, colour) + _more(len(records), limit)
 
 
+def probes_table(rows: Rows, *, width: int = 80, colour: bool = False, limit: int | None = None) -> str:
+    """What was read from each probe and tap, and what was lost."""
+    records = order(rows, "probes").table("probes")
+    if not len(records):
+        return "No probes.\n"
+    counts = ("segments", "not_tcp", "dropped", "cut", "malformed", "fragments")
+    columns = [Column("PROBE"), Column("TAP", spare=1), Column("START (UTC)", spare=2)]
+    columns += [Column("TIME", right=True, spare=3), Column("PACKETS", right=True)]
+    columns += [Column(name.replace("_", " ").upper(), right=True, spare=4 + n) for n, name in enumerate(counts)]
+    lines = []
+    for row in records if limit is None else records[:limit]:
+        source = rows.sources[int(row["source"])]
+        start, end = int(row["start_ns"]), int(row["end_ns"])
+        seen = NULL_INT not in (start, end)
+        cells = [_name(source.capture or source.probe), _name(source.tap), moment(start) if seen else ""]
+        cells += [duration(end - start) if seen else ""]
+        # A column that is zero everywhere says nothing and is left out, as one that is unknown everywhere.
+        cells += [_text(lambda count: str(count) if count else "", integer(row, name)) for name in ("packets", *counts)]
+        lines.append(Line(tuple(cells)))
+    return _render(columns, lines, width, colour) + _more(len(records), limit)
+
+
 def endpoint(row: Row, side: str) -> str:
     """``10.0.0.1:443`` or ``[2001:db8::1]:443``."""
     text = address(row[f"{side}_hi"], row[f"{side}_lo"])
@@ -172,8 +194,13 @@ def _captures(rows: Rows) -> list[str]:
     """A short harmless name for each source, if there is more than one to tell apart."""
     if len(rows.sources) < 2:
         return []
-    names = [visible(valid_text(source.capture or f"{source.probe}/{source.tap}")) for source in rows.sources]
-    return [name if len(name) <= _NAME_CELLS else "…" + name[1 - _NAME_CELLS :] for name in names]
+    return [_name(source.capture or f"{source.probe}/{source.tap}") for source in rows.sources]
+
+
+def _name(text: str) -> str:
+    """A name from outside, harmless and short: its end tells more than its beginning."""
+    shown = visible(valid_text(text))
+    return shown if len(shown) <= _NAME_CELLS else "…" + shown[1 - _NAME_CELLS :]
 
 
 def _text(how: Callable[[int], str], value: int | None) -> str:

@@ -12,7 +12,7 @@ from schemas.causes import CAUSE, CAUSE_VERDICT, CAUSES, VERDICTS
 from schemas.rows import NULL_ENUM, NULL_INT, Rows, Source, record_dtype
 from sinks.text import units, wording
 from sinks.text.layout import wrap
-from sinks.text.table import events_table, flows_table, held_back_ns, windows_table
+from sinks.text.table import events_table, flows_table, held_back_ns, probes_table, windows_table
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -155,7 +155,7 @@ def test_units():
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 132, 200])
-@pytest.mark.parametrize("make", [flows_table, windows_table, events_table])
+@pytest.mark.parametrize("make", [flows_table, windows_table, events_table, probes_table])
 def test_lines_fit_and_colour_changes_nothing_else(make, width):
     rows = random_rows(60, seed=2)
     plain = make(rows, width=width, colour=False)
@@ -219,6 +219,8 @@ def test_nothing_to_show():
     assert flows_table(Rows()) == "No TCP connections.\n"
     assert windows_table(Rows()) == "No windows.\n"
     assert events_table(Rows()) == "No events.\n"
+    assert probes_table(Rows()) == "No probes.\n"
+    assert probes_table(unknown_rows("probes")).split() == ["PROBE", "TAP", "p", "t"]
     assert flows_table(rows_of(flow("too_little", covered_ns=NULL_INT))).count("\n") == 2
 
 
