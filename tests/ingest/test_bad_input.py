@@ -204,6 +204,14 @@ def test_compressed_data_cut_short(kind):
         assert refusal(io.BytesIO(whole[:-1])) == "stream: the zstd data is cut short"
 
 
+def test_what_came_before_damage_in_gzip_is_read():
+    whole = bytearray(gzip.compress(f.pcap([f.ethernet(f.ip4(f.tcp(random.Random(3).randbytes(500))))] * 1000)))
+    whole[-8] ^= 1  # the checksum
+    segments, reader = read(bytes(whole))
+    assert reader.problem is not None and reader.problem.startswith("the gzip data is damaged (")
+    assert 990 <= len(segments.seq) <= 1000
+
+
 @pytest.mark.parametrize("kind", COMPRESSED)
 def test_compressed_data_followed_by_something_else(kind):
     whole = gzip.compress(THREE) if kind == "gzip" else zstandard.compress(THREE)
