@@ -6,8 +6,10 @@ each schema that was ever written lies in ``schemas/avro`` so that later readers
 message does not have reads as unknown.
 """
 
+import json
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -177,3 +179,13 @@ def _records(table: str, packed: dict[str, Any], sources: int) -> np.ndarray[Any
     if n and not 0 <= int(records["source"].min()) <= int(records["source"].max()) < sources:
         raise MessageError(f"a row of {table} has a source without a name")
     return records
+
+
+def main() -> None:
+    """Write today's schema to ``schemas/avro/window_batch.avsc``."""
+    path = Path(__file__).parent / "avro" / "window_batch.avsc"
+    path.write_text(json.dumps(schema(), indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
