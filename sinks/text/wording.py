@@ -47,7 +47,7 @@ def _part(row: Row, verdict: str, what: str) -> str:
     known = held(row, verdict)
     if not known:
         return what
-    of = "the time" if share(row, f"time_active_{verdict}") is None else "its active time"
+    of = "the time" if share(row, f"time_active_{verdict}") is None else "active time"
     return f"{what} {percent(known)} of {of}"
 
 
@@ -171,7 +171,7 @@ def await_request(row: Row) -> Words:
 
 
 def server_think(row: Row) -> Words:
-    return [_part(row, "sender", "requests answered late")]
+    return [_part(row, "sender", "answers requests late")]
 
 
 def slow_producer(row: Row) -> Words:
@@ -179,9 +179,7 @@ def slow_producer(row: Row) -> Words:
 
 
 def small_writes(row: Row) -> Words:
-    bytes_sent, packets = integer(row, "payload_bytes"), integer(row, "packets")
-    found: Words = [_part(row, "sender", "small writes, each waited for")]
-    return [*found, f"{size(bytes_sent // packets)} a packet" if bytes_sent and packets else None]
+    return [_part(row, "sender", "waits after each small write"), _rtt(row)]
 
 
 def send_buffer(row: Row) -> Words:
@@ -212,7 +210,7 @@ def small_buffer(row: Row) -> Words:
 
 
 def delayed_ack(row: Row) -> Words:
-    return [_part(row, "receiver", "delayed ACKs waited for"), _rtt(row)]
+    return [_part(row, "receiver", "waits for delayed ACKs"), _rtt(row)]
 
 
 def silly_window(row: Row) -> Words:
@@ -247,11 +245,11 @@ def congestion_window(row: Row) -> Words:
 
 
 def fast_recovery(row: Row) -> Words:
-    return [_retransmitted(row) or _part(row, "network", "losses repaired"), _timeouts(row), _rtt(row)]
+    return [_retransmitted(row) or _part(row, "network", "repairs losses"), _timeouts(row), _rtt(row)]
 
 
 def timeout(row: Row) -> Words:
-    return [_timeouts(row) or _part(row, "network", "timeout waited for"), _retransmitted(row), _rtt(row)]
+    return [_timeouts(row) or _part(row, "network", "waits for timeouts"), _retransmitted(row), _rtt(row)]
 
 
 def tail_loss(row: Row) -> Words:
@@ -339,7 +337,7 @@ def cause_of(row: Row) -> str | None:
 
 
 def proof(row: Row) -> str:
-    """What proves the verdict, e.g. ``window full 71 % of its active time, 64 KB window, needs 310 KB at 42 ms``."""
+    """What proves the verdict, e.g. ``window full 71 % of active time, 64 KB window, needs 310 KB at 42 ms``."""
     cause, verdict = cause_of(row), verdict_of(row)
     if cause is None:
         confidence = share(row, "confidence")

@@ -62,12 +62,10 @@ def test_a_full_window_and_the_window_that_it_would_need():
         rtt_p50_ns=42_000_000,
     )
     assert wording.needed_window(row) == round(20e6 / 8 / 0.29 * 0.042)
-    assert wording.sentence(row) == (
-        "receiver: window full 71 % of its active time, 64 KB window, needs 354 KB at 42 ms"
-    )
+    assert wording.sentence(row) == ("receiver: window full 71 % of active time, 64 KB window, needs 354 KB at 42 ms")
     # Blocked nearly all the time: nothing shows what the flow would do without.
     row["time_active_receiver"] = 0.97
-    assert wording.sentence(row) == "receiver: window full 97 % of its active time, 64 KB window, RTT 42 ms"
+    assert wording.sentence(row) == "receiver: window full 97 % of active time, 64 KB window, RTT 42 ms"
     # A window already as large as that is no proof of a need.
     row["time_active_receiver"], row["rwnd_max_bytes"] = 0.1, 6 << 20
     assert "needs" not in wording.sentence(row)
@@ -83,7 +81,7 @@ def test_a_full_window_and_the_window_that_it_would_need():
             ),
             "network: 2.1 % retransmitted, 3 timeouts, RTT 42 -> 180 ms",
         ),
-        (flow("slow_producer", time_active_sender=0.83), "sender: application idle or slow 83 % of its active time"),
+        (flow("slow_producer", time_active_sender=0.83), "sender: application idle or slow 83 % of active time"),
         (
             flow("syn_lost", syn_retransmissions=2, time_setup=0.5, covered_ns=6_000_000_000),
             "setup: SYN sent 3 times, 3 s lost",
@@ -103,11 +101,11 @@ def test_a_full_window_and_the_window_that_it_would_need():
         (flow("unseen_reverse"), "unknown: only one direction was captured"),
         (
             flow("slow_producer", verdict=VERDICTS.index("unknown"), time_active_sender=0.4, confidence=0.42),
-            "unknown: perhaps application idle or slow 40 % of its active time, confidence 42 %",
+            "unknown: perhaps application idle or slow 40 % of active time, confidence 42 %",
         ),
         (
             flow("queueing", cause=NULL_ENUM, verdict=VERDICTS.index("network"), time_active_network=0.6),
-            "network: held back 60 % of its active time",
+            "network: held back 60 % of active time",
         ),
         (
             flow("queueing", cause=NULL_ENUM, verdict=VERDICTS.index("unknown"), confidence=0.3),
