@@ -94,8 +94,14 @@ class _Scratch(threading.local):
         self.table = np.empty(2 * size, np.int32)
         self.connection_of = np.empty(size, np.int32)
         self.direction_of = np.empty(size, np.uint8)
-        self.run_length = np.empty(2 * size, np.uint32)
+        self.found_row = np.empty(size, np.uint32)
+        self.found_length = np.empty(2 * size, np.uint32)
+        self.place = np.empty(size, np.int64)
+        self.cursor = np.empty(3 * size, np.int64)
+        self.shards = np.empty(SHARDS + 1, np.int64)
         self.first_row = np.empty(size, np.uint32)
+        self.run_length = np.empty(2 * size, np.uint32)
+        self.starts = np.empty(2 * size, np.int64)
         self.capture_order = np.empty(size, np.uint32)
         self.direction = np.empty(size, np.uint8)
         self.run_order = np.empty(size, np.uint32)
@@ -157,13 +163,15 @@ def _encode_columns(record: dict[str, Any], segments: Segments, rows: npt.NDArra
     capture_order, run_order, direction = s.capture_order[:n], s.run_order[:n], s.direction[:n]
     with np.errstate(over="ignore"):  # the uncompiled kernels' arithmetic modulo 2**64
         connections = encoding.group(
-            segments, chosen, table, s.connection_of, s.direction_of, s.run_length, s.first_row, capture_order,
-            direction, run_order,
+            segments, chosen, table,
+            (s.connection_of, s.direction_of, s.found_row, s.found_length, s.place, s.cursor, s.shards),
+            s.first_row, s.run_length, s.starts, capture_order, direction, run_order,
         )  # fmt: skip
         run_length = s.run_length[: 2 * connections]
         firsts = s.firsts[: coding.RESIDUALS * 2 * connections]
         bad = encoding.encode_segments(
-            segments, capture_order, run_order, run_length, np.uint64(base % 2**64), tuple(s.numbers[:, :n]),
+            segments, capture_order, run_order, s.starts[: 2 * connections],
+            np.uint64(base % 2**64), tuple(s.numbers[:, :n]),
             s.time[:n], s.planes, s.time_planes, firsts.reshape(coding.RESIDUALS, 2 * connections), s.widths,
             (s.mss, s.wscale, s.sack_n, s.sack), s.lengths,
         )  # fmt: skip
@@ -268,6 +276,7 @@ def _decode_columns(record: dict[str, Any], n: int, taps: int) -> Segments:
         bad = decoding.decode_segments(
             segments, run_length, ends, firsts.reshape(coding.RESIDUALS, 2 * connections), direction, time,
             np.uint64(record["base_time_ns"] % 2**64), fields, lists, place, code,
+            np.empty(2 * connections, np.int64),
         )  # fmt: skip
     if bad == coding.BAD_DIRECTION:
         raise MessageError("the segments' directions do not add up")

@@ -25,6 +25,7 @@ from schemas.segment_batch_coding import (
     WINDOW,
     zigzag,
 )
+from schemas.shard import SHARDS
 
 _Z0 = np.uint64(0)
 _Z1 = np.uint64(1)
@@ -39,10 +40,10 @@ def group(
     s: Any,
     rows: Any,
     table: Any,
-    connection_of: Any,
-    direction_of: Any,
-    run_length: Any,
+    scratch: Any,
     first_row: Any,
+    run_length: Any,
+    starts: Any,
     capture_order: Any,
     direction: Any,
     run_order: Any,
@@ -50,26 +51,58 @@ def group(
     """Order `rows` of the segments `s` by (shard, connection), capture order kept within a connection.
 
     rows: uint32 (n), capture order within each connection. table: int32, a power of two at least twice n, all -1.
-    connection_of: int32 (n) and direction_of: uint8 (n) are scratch. For the C connections in their final order
-    `first_row` gets the row whose src is end a, and run_length (uint32, 2 C) the numbers of segments that a and b sent.
-    capture_order, direction (n): the rows and whether a (0) or b (1) sent them; run_order (n): the rows by run.
-    Returns C.
+    scratch: connection_of int32 (n), direction_of uint8 (n), found_row uint32 (n), found_length uint32 (2 n), place
+    int64 (n), cursor int64 (3 n), shards int64 (SHARDS + 1). For the C connections in their final order first_row gets
+    the row whose src is end a, run_length (uint32, 2 C) the numbers of segments that a and b sent and starts (int64,
+    2 C) where those runs begin. capture_order, direction (n): the rows and whether a (0) or b (1) sent them; run_order
+    (n): the rows by run. Returns C.
     """
-    # Locals: an array taken out of a tuple inside a loop costs a reference count each time.
-    column_src_lo, column_dst_lo, column_src_hi, column_dst_hi = s.src_lo, s.dst_lo, s.src_hi, s.dst_hi
-    column_src_port, column_dst_port, column_tenant, column_tap = s.src_port, s.dst_port, s.tenant, s.tap
-    column_shard = s.shard
+    connection_of, direction_of, found_row, found_length, place, cursor, shards = scratch
     n = len(rows)
+    shards[:] = 0
+    found = _find(s, rows, table, connection_of, direction_of, found_row, found_length, shards)
+    for shard in range(SHARDS):
+        shards[shard + 1] += shards[shard]
+    for c in range(found):
+        shard = int(s.shard[np.uint64(found_row[c])]) & (SHARDS - 1)
+        final = shards[shard]
+        shards[shard] += 1
+        place[c] = final
+        first_row[final] = found_row[c]
+        run_length[2 * final] = found_length[2 * c]
+        run_length[2 * final + 1] = found_length[2 * c + 1]
+    total = 0
+    for run in range(2 * found):
+        starts[run] = total
+        total += int(run_length[run])
+    for c in range(found):  # by connection as found: the next place in capture order, in run a, in run b
+        cursor[3 * c] = starts[2 * place[c]]
+        cursor[3 * c + 1] = starts[2 * place[c]]
+        cursor[3 * c + 2] = starts[2 * place[c] + 1]
+    for j in range(n):
+        both = np.uint64(3 * int(connection_of[j]))
+        sender = np.uint64(3 * int(connection_of[j]) + 1 + int(direction_of[j]))
+        at, at_run = np.uint64(cursor[both]), np.uint64(cursor[sender])
+        cursor[both] += 1
+        cursor[sender] += 1
+        capture_order[at] = rows[j]
+        direction[at] = direction_of[j]
+        run_order[at_run] = rows[j]
+    return found
+
+
+@plain
+def _find(s, rows, table, connection_of, direction_of, found_row, found_length, shards):
+    """Number the connections as they are first seen; shards[k + 1] counts those of shard k. Returns how many."""
     mask = len(table) - 1
     found = 0
-    shards = np.zeros(1025, np.int64)
-    for j in range(n):
+    for j in range(len(rows)):
         i = np.uint64(rows[j])  # unsigned: numba adds a branch for negative indices to every access otherwise
-        src_lo, dst_lo, src_hi, dst_hi = column_src_lo[i], column_dst_lo[i], column_src_hi[i], column_dst_hi[i]
-        src_port, dst_port = int(column_src_port[i]), int(column_dst_port[i])
-        network = (int(column_tenant[i]) << 16) | int(column_tap[i])
+        src_lo, dst_lo, src_hi, dst_hi = s.src_lo[i], s.dst_lo[i], s.src_hi[i], s.dst_hi[i]
+        src_port, dst_port = int(s.src_port[i]), int(s.dst_port[i])
+        network = (int(s.tenant[i]) << 16) | int(s.tap[i])
         # Not the shard's hash: the order within a batch needs speed only. Crafted addresses cost n**2 / 2 compares.
-        hash_ = (src_lo + dst_lo) ^ (src_hi + dst_hi) ^ np.uint64(src_port * dst_port + (int(column_shard[i]) << 32))
+        hash_ = (src_lo + dst_lo) ^ (src_hi + dst_hi) ^ np.uint64(src_port * dst_port + (int(s.shard[i]) << 32))
         slot = int((hash_ * _HASH) >> _S33) & mask
         while True:
             c = int(table[np.uint64(slot)])
@@ -77,29 +110,20 @@ def group(
                 c = found
                 found += 1
                 table[np.uint64(slot)] = np.int32(c)
-                first_row[c] = rows[j]
-                run_length[2 * c] = np.uint32(0)
-                run_length[2 * c + 1] = np.uint32(0)
-                shards[(int(column_shard[i]) & 1023) + 1] += 1
+                found_row[c] = rows[j]
+                found_length[2 * c] = np.uint32(0)
+                found_length[2 * c + 1] = np.uint32(0)
+                shards[(int(s.shard[i]) & (SHARDS - 1)) + 1] += 1
                 reverse = False
                 break
-            f = np.uint64(first_row[np.uint64(c)])
-            f_src_port, f_dst_port = int(column_src_port[f]), int(column_dst_port[f])
-            other = network ^ ((int(column_tenant[f]) << 16) | int(column_tap[f]))
+            f = np.uint64(found_row[np.uint64(c)])
+            f_src_lo, f_dst_lo, f_src_hi, f_dst_hi = s.src_lo[f], s.dst_lo[f], s.src_hi[f], s.dst_hi[f]
+            f_src_port, f_dst_port = int(s.src_port[f]), int(s.dst_port[f])
+            other = network ^ ((int(s.tenant[f]) << 16) | int(s.tap[f]))
             # All compares at once: one branch that is nearly always taken, instead of twelve.
-            along = (
-                (src_lo ^ column_src_lo[f])
-                | (dst_lo ^ column_dst_lo[f])
-                | (src_hi ^ column_src_hi[f])
-                | (dst_hi ^ column_dst_hi[f])
-            )
-            against = (
-                (src_lo ^ column_dst_lo[f])
-                | (dst_lo ^ column_src_lo[f])
-                | (src_hi ^ column_dst_hi[f])
-                | (dst_hi ^ column_src_hi[f])
-            )
+            along = (src_lo ^ f_src_lo) | (dst_lo ^ f_dst_lo) | (src_hi ^ f_src_hi) | (dst_hi ^ f_dst_hi)
             along |= np.uint64(other | (src_port ^ f_src_port) | (dst_port ^ f_dst_port))
+            against = (src_lo ^ f_dst_lo) | (dst_lo ^ f_src_lo) | (src_hi ^ f_dst_hi) | (dst_hi ^ f_src_hi)
             against |= np.uint64(other | (src_port ^ f_dst_port) | (dst_port ^ f_src_port))
             reverse = along != _Z0
             if not (reverse & (against != _Z0)):
@@ -107,39 +131,7 @@ def group(
             slot = (slot + 1) & mask
         connection_of[j] = np.int32(c)
         direction_of[j] = np.uint8(reverse)
-        run_length[np.uint64(2 * c + int(reverse))] += np.uint32(1)
-    for shard in range(1024):
-        shards[shard + 1] += shards[shard]
-    place = np.empty(found, np.int64)  # connection as found -> its final number
-    rows_found = first_row[:found].copy()
-    lengths_found = run_length[: 2 * found].copy()
-    for c in range(found):
-        shard = int(column_shard[np.uint64(first_row[c])]) & 1023
-        place[c] = shards[shard]
-        shards[shard] += 1
-    for c in range(found):
-        first_row[place[c]] = rows_found[c]
-        run_length[2 * place[c]] = lengths_found[2 * c]
-        run_length[2 * place[c] + 1] = lengths_found[2 * c + 1]
-    begin = np.empty(found, np.int64)
-    total = 0
-    for c in range(found):
-        begin[c] = total
-        total += int(run_length[2 * c]) + int(run_length[2 * c + 1])
-    cursor = np.empty(3 * found, np.int64)  # by connection as found: next place in capture order, in run a, in run b
-    for c in range(found):
-        cursor[3 * c] = begin[place[c]]
-        cursor[3 * c + 1] = begin[place[c]]
-        cursor[3 * c + 2] = begin[place[c]] + int(lengths_found[2 * c])
-    for j in range(n):
-        both = np.uint64(3 * int(connection_of[j]))
-        run = np.uint64(3 * int(connection_of[j]) + 1 + int(direction_of[j]))
-        at, at_run = np.uint64(cursor[both]), np.uint64(cursor[run])
-        cursor[both] += 1
-        cursor[run] += 1
-        capture_order[at] = rows[j]
-        direction[at] = direction_of[j]
-        run_order[at_run] = rows[j]
+        found_length[np.uint64(2 * c + int(reverse))] += np.uint32(1)
     return found
 
 
@@ -318,7 +310,7 @@ def encode_segments(
     s: Any,
     capture_order: Any,
     run_order: Any,
-    run_length: Any,
+    starts: Any,
     base: Any,
     numbers: Any,
     time: Any,
@@ -329,17 +321,12 @@ def encode_segments(
     lists: Any,
     lengths: Any,
 ) -> Any:
-    """Code the segments `s` in the orders (uint32, n) that :func:`group` found; run_length: uint32 (2 C).
+    """Code the segments `s` in the orders (uint32, n) that :func:`group` found; starts: int64 (2 C).
 
     numbers: four uint32 (n) and time: uint64 (n), scratch; planes, time_planes: room for n * RESIDUAL_WIDTH and n *
     TIME_WIDTH bytes; firsts: uint32 (RESIDUALS, 2 C), filled; widths: int64 (RESIDUALS + 1), planes of each column,
     time last; lists: (mss, wscale, sack_n, sack), filled up to lengths (4). Returns 0 or BAD_SACK.
     """
-    starts = np.empty(len(run_length), np.int64)
-    total = 0
-    for run in range(len(run_length)):
-        starts[run] = total
-        total += int(run_length[run])
     value, other, options, code = numbers
     _code_columns(s, run_order, starts, firsts, value, other, options, code, widths, planes)
     widths[RESIDUALS] = _code_time(s.time_ns, capture_order, base, time, time_planes)
