@@ -98,6 +98,7 @@ class Composition:
     names: tuple[str, ...]
     conn: np.dtype[np.void]
     flow: np.dtype[np.void]
+    front_bytes: int  # the part of a flow record that every segment touches
     layout: str  # hash of names and layouts, for saved state
     process: Callable[..., Any]
     sweep: Callable[..., Any]
@@ -191,30 +192,54 @@ def written_fields(source: str) -> set[str]:
     return found
 
 
-def layouts(loaded: dict[str, tuple[Statistic, ModuleType]]) -> tuple[np.dtype[np.void], np.dtype[np.void]]:
-    """The connection and flow records: wide fields first, so that every field is aligned; the loop's lead."""
+def hot_fields(source: str) -> set[str]:
+    """Names of the fields that a file's inlined functions touch: those that every segment needs."""
+    found = set()
+    for function in ast.parse(source).body:
+        if isinstance(function, ast.FunctionDef) and any(
+            isinstance(decorator, ast.Name) and decorator.id == "inlined" for decorator in function.decorator_list
+        ):
+            for part in ast.walk(function):
+                if isinstance(part, ast.Subscript) and isinstance(part.slice, ast.Constant):
+                    found.add(str(part.slice.value))
+    return found
+
+
+def layouts(loaded: dict[str, tuple[Statistic, ModuleType]]) -> tuple[np.dtype[np.void], np.dtype[np.void], int]:
+    """The connection and flow records, and how many bytes at the front of a flow record are hot.
+
+    Fields that every segment touches come first, so that few cache lines are; within each part wide fields come first,
+    so that every field is aligned.
+    """
     conn = dict(CONNECTION)
     flow: dict[str, str] = {}
-    for statistic, _ in loaded.values():
+    hot = set(CONNECTION)
+    for statistic, module in loaded.values():
         conn.update(statistic.connection)
         flow.update(statistic.flow)
+        hot |= hot_fields(Path(inspect.getsourcefile(module) or "").read_text()) | set(statistic.hot)
 
     def packed(fields: dict[str, str]) -> np.dtype[np.void]:
-        def alignment(name: str) -> int:
+        def place(name: str) -> tuple[bool, int, bool]:
             dtype = np.dtype(fields[name])
-            return dtype.base.itemsize
+            return name not in hot, -dtype.base.itemsize, bool(dtype.shape)
 
-        names = sorted(fields, key=lambda name: -alignment(name))
+        names = sorted(fields, key=place)
         offsets, at = [], 0
         for name in names:
+            dtype = np.dtype(fields[name])
+            at = (at + dtype.base.itemsize - 1) // dtype.base.itemsize * dtype.base.itemsize
             offsets.append(at)
-            at += np.dtype(fields[name]).itemsize
+            at += dtype.itemsize
         size = (at + 7) // 8 * 8
         return np.dtype(
             {"names": names, "formats": [fields[name] for name in names], "offsets": offsets, "itemsize": size}
         )
 
-    return packed(conn), packed(flow)
+    record = packed(flow)
+    fields = record.fields or {}
+    front = max(int(fields[name][1]) + fields[name][0].itemsize for name in fields if name in hot)
+    return packed(conn), record, front
 
 
 def hooks_text(names: Sequence[str], loaded: dict[str, tuple[Statistic, ModuleType]]) -> str:
@@ -256,7 +281,7 @@ def compose(names: Sequence[str] = ALL) -> Composition:
     loaded = _load(names)
     ordered = order(loaded)
     check_writers(loaded)
-    conn, flow = layouts(loaded)
+    conn, flow, front = layouts(loaded)
     skeleton = Path(__file__).with_name("skeleton.py").read_text()
     head, _, body = skeleton.partition(_MARK)
     imports = "\n".join(f"from {PACKAGE} import {name} as _{name}" for name in ordered)
@@ -270,6 +295,7 @@ def compose(names: Sequence[str] = ALL) -> Composition:
         tuple(ordered),
         conn,
         flow,
+        front,
         layout,
         module.process,
         module.sweep,

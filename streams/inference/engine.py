@@ -159,6 +159,7 @@ class Engine:
         scalars[tables.IDLE_NS] = self.settings.idle_timeout_ns
         scalars[tables.CONNECTIONS_PER_SHARD] = self.settings.connections_per_shard
         scalars[tables.HALF_OPEN_PER_SHARD] = self.settings.half_open_per_shard
+        scalars[tables.FRONT_BYTES] = self.composition.front_bytes
         scalars[tables.FREE_SLOT] = NOTHING
         scalars[tables.FREE_HELD] = NOTHING
         scalars[tables.SEED] = int.from_bytes(np.random.default_rng().bytes(7), "little")
@@ -177,6 +178,7 @@ class Engine:
             blank_event=blank("events"),
             scalars=scalars,
             source_hash=np.zeros(64, np.uint64),
+            ahead=np.zeros(tables.AHEAD, np.int64),
         )
         link_free(table, 0, _HELD_FIRST - 1)
         return table

@@ -37,7 +37,9 @@ def note_stall(table, c, f, d, start, t, slot):
     """A long silence of flow f from `start` to t that had data in flight or requested."""
     if i64(f["quiet_ns"]) and not i64(f["request_ns"]):
         return  # idle: no stall
-    emit_event(table, c, d, _STALL, start, t, _SLOT_VERDICT[slot], _SLOT_CAUSE[slot], 0, i64(f["flight_bytes"]))
+    emit_event(
+        table, c, d, i64(_STALL), start, t, _SLOT_VERDICT[slot], _SLOT_CAUSE[slot], i64(0), i64(f["flight_bytes"])
+    )
 
 
 @plain
@@ -45,12 +47,18 @@ def end_episode(table, c, g, d, t):
     """A loss episode of flow g (src: end d) is over at t."""
     cause = _TIMEOUT if g["episode_timeout"] else _FAST
     emit_event(
-        table, c, d, _LOSS, i64(g["episode_ns"]), t, NETWORK, cause, i64(g["episode_packets"]), i64(g["episode_bytes"])
+        table, c, d, i64(_LOSS), i64(g["episode_ns"]), t, i64(NETWORK), i64(cause), i64(g["episode_packets"]), i64(g["episode_bytes"])
     )
     g["episode_ns"] = 0
     g["episode_packets"] = 0
     g["episode_bytes"] = 0
     g["episode_timeout"] = 0
+
+
+@plain
+def zero_period(table, c, d, start, end):
+    """A period in which the receiver of the flow whose src is end d kept its window closed."""
+    emit_event(table, c, d, i64(_ZERO), start, end, i64(RECEIVER), i64(_ZERO_WINDOW), i64(0), i64(0))
 
 
 @inlined
@@ -67,12 +75,12 @@ def on_segment(table, c, f, g, d, t, payload, trigger, recovered, zero_ended_ns)
     if recovered and i64(g["episode_ns"]):
         end_episode(table, c, g, 1 - d, t)
     if zero_ended_ns:
-        emit_event(table, c, 1 - d, _ZERO, zero_ended_ns, t, RECEIVER, _ZERO_WINDOW, 0, 0)
+        zero_period(table, c, i64(1 - d), zero_ended_ns, t)
     if i64(c["reset_by"]) and not c["reset_told"] and i64(c["state"]) == CLOSED:
         c["reset_told"] = 1
         if not c["facts"] & REFUSED:
             side = i64(c["reset_by"]) - 1
-            emit_event(table, c, side, _RESET, t, t, SENDER, 0, 1, 0)
+            emit_event(table, c, side, i64(_RESET), t, t, i64(SENDER), i64(0), i64(1), i64(0))
 
 
 @plain
@@ -81,12 +89,10 @@ def on_end(table, c, f, d):
     if i64(f["episode_ns"]):
         end_episode(table, c, f, d, i64(c["last_ns"]))
     if i64(f["zero_ns"]):
-        emit_event(table, c, d, _ZERO, i64(f["zero_ns"]), i64(c["last_ns"]), RECEIVER, _ZERO_WINDOW, 0, 0)
+        zero_period(table, c, d, i64(f["zero_ns"]), i64(c["last_ns"]))
     if i64(c["opener"]) == d + 1 and i64(c["established_ns"]) == 0:
-        if c["facts"] & REFUSED:
-            emit_event(table, c, d, _FAILED, i64(c["start_ns"]), i64(c["last_ns"]), SETUP, _REFUSED, 1, 0)
-        elif i64(c["state"]) < ESTABLISHED:
-            emit_event(
-                table, c, d, _FAILED, i64(c["start_ns"]), i64(c["last_ns"]), SETUP, _NO_ANSWER,
-                1 + i64(f["syn_again"]), 0,
-            )  # fmt: skip
+        refused = c["facts"] & REFUSED
+        if refused or i64(c["state"]) < ESTABLISHED:
+            cause = i64(_REFUSED if refused else _NO_ANSWER)
+            start, end = i64(c["start_ns"]), i64(c["last_ns"])
+            emit_event(table, c, d, i64(_FAILED), start, end, i64(SETUP), cause, 1 + i64(f["syn_again"]), i64(0))

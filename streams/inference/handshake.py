@@ -44,8 +44,7 @@ STATISTIC = Statistic(
         "wscale_option": "u1",
         "mss": "u2",
         "mss_top": "u2",
-        "leg_ns": "i8",  # smallest RTT tap - src - tap
-        "leg_handshake_ns": "i8",
+        "leg_handshake_ns": "i8",  # RTT tap - src - tap as the handshake shows it
     },
     windows=("mss",),
     flows=(
@@ -80,8 +79,7 @@ def on_syn(c, f, g, t, flags, options, syn_repeated, seg, i):
         if not syn_repeated:
             c["synack_ns"] = t
             if g["marks"] & SYN_SEEN and i64(g["syn_again"]) == 0 and i64(c["syn_ns"]):
-                f["leg_ns"] = t - i64(c["syn_ns"])
-                f["leg_handshake_ns"] = t - i64(c["syn_ns"])
+                f["leg_handshake_ns"] = max(t - i64(c["syn_ns"]), 1)
         if offers & OFFER_TS:
             c["ts_used"] = 1
     elif flags & (ECE | CWR) == (ECE | CWR):
@@ -117,9 +115,7 @@ def on_segment(c, f, g, t, flags, ack, payload, options, syn_repeated, seg, i):
             on_syn(c, f, g, t, flags, options, syn_repeated, seg, i)
     elif i64(c["established_ns"]) == t and i64(f["leg_handshake_ns"]) == 0 and i64(c["synack_ns"]) > 0:
         if g["marks"] & SYN_ACK and i64(g["syn_again"]) == 0 and i64(c["state"]) == ESTABLISHED:
-            leg = max(t - i64(c["synack_ns"]), 1)
-            f["leg_handshake_ns"] = leg
-            f["leg_ns"] = leg
+            f["leg_handshake_ns"] = max(t - i64(c["synack_ns"]), 1)
     if options & OPT_TIMESTAMPS and not flags & SYN:
         c["ts_used"] = 1
     if payload and (i64(f["mss"]) == 0 or payload > i64(f["mss_top"])):

@@ -86,19 +86,19 @@ def allowance_ns(f):
 def book_sender(table, c, f, d, t):
     """Book the sender's own time up to t: producer while in flight, then think time or idleness."""
     quiet = i64(f["quiet_ns"])
-    slot = SMALL if f["tail"] & SMALL_TAIL else PRODUCER
+    slot = i64(SMALL if f["tail"] & SMALL_TAIL else PRODUCER)
     if quiet == 0:
         book(table, f, t, slot)
         return
     book(table, f, quiet, slot)
     request = i64(f["request_ns"])
     if request and i64(c["opener"]) != d + 1:
-        book(table, f, max(request, quiet), IDLE)
-        book(table, f, t, THINK)
+        book(table, f, max(request, quiet), i64(IDLE))
+        book(table, f, t, i64(THINK))
         return
     rtt = recent_min(f) + near_leg(f)
     if request or t - quiet > max(3 * rtt, _IDLE_NS):
-        book(table, f, t, IDLE)
+        book(table, f, t, i64(IDLE))
     else:
         book(table, f, t, slot)
 
@@ -161,12 +161,12 @@ def open_ledger(table, c, f, g, t):
         normal = t - i64(c["synack_ns"])
     set_up = max(start, t - normal)
     f["setup_cause"] = cause
-    book(table, f, set_up, SETUP)
-    book(table, f, t, IDLE)
+    book(table, f, set_up, i64(SETUP))
+    book(table, f, t, i64(IDLE))
     begin_waiting(f, t)
     g["setup_cause"] = cause
-    book(table, g, set_up, SETUP)
-    book(table, g, t, IDLE)
+    book(table, g, set_up, i64(SETUP))
+    book(table, g, t, i64(IDLE))
     begin_waiting(g, t)
 
 
@@ -183,15 +183,15 @@ def settle_open(table, c, f, d, t):
     """The silence has outlasted the time that a window may be held: book up to t what is known of it."""
     quiet = i64(f["quiet_ns"])
     if not f["begun"] or not c["opened"] or not quiet:
-        book(table, f, t, OPEN_GAP)
+        book(table, f, t, i64(OPEN_GAP))
         return
-    book(table, f, min(quiet, t), SMALL if f["tail"] & SMALL_TAIL else OPEN_GAP)
+    book(table, f, min(quiet, t), i64(SMALL if f["tail"] & SMALL_TAIL else OPEN_GAP))
     request = i64(f["request_ns"])
     if request and i64(c["opener"]) != d + 1:
-        book(table, f, min(max(request, quiet), t), IDLE)
-        book(table, f, t, THINK)
+        book(table, f, min(max(request, quiet), t), i64(IDLE))
+        book(table, f, t, i64(THINK))
     else:
-        book(table, f, t, IDLE)
+        book(table, f, t, i64(IDLE))
 
 
 @plain
@@ -201,13 +201,13 @@ def finish(table, c, f, d, t, how):
         f["ledger_ns"] = i64(c["start_ns"])
     if not f["done"]:
         if not i64(c["opened"]):
-            book(table, f, t, SETUP)
+            book(table, f, t, i64(SETUP))
         elif i64(f["flight_bytes"]) == 0 and i64(f["quiet_ns"]) == 0:
-            book(table, f, t, IDLE)
+            book(table, f, t, i64(IDLE))
         elif i64(f["flight_bytes"]) == 0 or how:
             book_sender(table, c, f, d, t)
         else:
-            book(table, f, t, OPEN_GAP)
+            book(table, f, t, i64(OPEN_GAP))
         f["done"] = 1
 
 

@@ -31,6 +31,7 @@ _RECENT_NS = 5_000_000_000
 
 STATISTIC = Statistic(
     name="rtt",
+    hot=("ring_n", "ring_at", "ring_seq", "ring_tick", "srtt_ns", "rttvar_ns", "rtt_min_ns", "rtt_recent_ns"),
     flow={
         "ring_n": "u1",
         "ring_at": "u1",

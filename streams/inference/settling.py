@@ -21,6 +21,7 @@ _HOLD_NS = 4_000_000_000
 
 STATISTIC = Statistic(
     name="settling",
+    hot=("ledger_ns", "done", "booked_us", "w_booked_us", "gaps", "w_gaps", "window_ns", "held_head"),
     flow={
         "ledger_ns": "i8",  # everything before is booked; 0: the flow's time has not begun
         "booked_us": f"({SLOTS},)i8",

@@ -7,11 +7,12 @@ of dashes here, so that one compiled and cached kernel results.
 
 import numpy as np
 
-from schemas.columns import ACK, SYN, kernel, mix64, plain
+from schemas.columns import ACK, SYN, inlined, kernel, mix64, plain
 from schemas.rows import ENDS
 from streams.inference import table as tables
 from streams.inference.ledger import finish, settle_open
 from streams.inference.lifecycle import CLOSED, ESTABLISHED, FREE, MIDSTREAM, SYN_RECEIVED, SYN_SENT, opens_anew
+from streams.inference.prefetch import prefetch
 from streams.inference.sequence import DATA_SEEN
 from streams.inference.serial import i64
 from streams.inference.settling import book, hold, hold_ns
@@ -166,13 +167,13 @@ def close_window(table, slot, d, end_ns):
     if active:
         k = take_held(table)
         if k < 0:  # the pool is full: settle what this flow holds with what is known
-            book(table, f, i64(f["window_ns"]), OPEN_GAP)
+            book(table, f, i64(f["window_ns"]), i64(OPEN_GAP))
             k = take_held(table)
         if k < 0:
             k = i64(table.held_row.shape[0] - 1)  # the last place is kept for this: settled at once
             fill_held(table, c, f, g, d, k, end_ns)
             hold(table, f, k, end_ns)
-            book(table, f, end_ns, OPEN_GAP)
+            book(table, f, end_ns, i64(OPEN_GAP))
         else:
             fill_held(table, c, f, g, d, k, end_ns)
             hold(table, f, k, end_ns)
@@ -322,7 +323,7 @@ def make_room(table, shard, half):
         ):
             oldest = walk
         walk = i64(c["next"]) - 1
-    if not close_connection(table, oldest, _EVICTED, i64(table.conn[oldest]["last_ns"])):
+    if not close_connection(table, oldest, i64(_EVICTED), i64(table.conn[oldest]["last_ns"])):
         return False
     table.scalars[tables.EVICTED] += 1
     return True
@@ -374,11 +375,12 @@ def create(table, home, source, tenant, a_hi, a_lo, a_port, b_hi, b_lo, b_port, 
     x = mix64(x ^ a_lo)
     x = mix64(x ^ b_hi)
     x = mix64(x ^ b_lo)
-    c["conn_id"] = mix64(x ^ (np.uint64(a_port) << np.uint64(48)) ^ (np.uint64(b_port) << np.uint64(32)) ^ np.uint64(tenant))
-    half = 0
+    ports = (np.uint64(a_port) << np.uint64(48)) ^ (np.uint64(b_port) << np.uint64(32))
+    c["conn_id"] = mix64(x ^ ports ^ np.uint64(tenant))
+    half = i64(0)
     if flags & SYN:
         c["state"] = SYN_RECEIVED if flags & ACK else SYN_SENT
-        half = 1
+        half = i64(1)
     else:
         c["state"] = ESTABLISHED
         c["facts"] = MIDSTREAM
@@ -406,16 +408,68 @@ def enter(table, seg, i, source, d, home, a_hi, a_lo, a_port, b_hi, b_lo, b_port
 @plain
 def promote(table, slot):
     """A half-open connection is established (or closed): it moves to the other pool. False: the outputs are full."""
-    if not make_room(table, i64(table.conn[slot]["shard"]), 0):
+    if not make_room(table, i64(table.conn[slot]["shard"]), i64(0)):
         return False
     delist(table, slot)
-    enlist(table, slot, 0)
+    enlist(table, slot, i64(0))
     return True
+
+
+@inlined
+def home_of(seg, i, source_of_tap, table):
+    """The index home of a segment's connection."""
+    src_hi, src_lo, src_port = seg.src_hi[i], seg.src_lo[i], i64(seg.src_port[i])
+    dst_hi, dst_lo, dst_port = seg.dst_hi[i], seg.dst_lo[i], i64(seg.dst_port[i])
+    if backwards(src_hi, src_lo, src_port, dst_hi, dst_lo, dst_port):
+        src_hi, dst_hi = dst_hi, src_hi
+        src_lo, dst_lo = dst_lo, src_lo
+        src_port, dst_port = dst_port, src_port
+    source = i64(source_of_tap[seg.tap[i]])
+    x = identity(table, source, i64(seg.tenant[i]), src_hi, src_lo, src_port, dst_hi, dst_lo, dst_port)
+    return i64(x & np.uint64(0x7FFFFFFF))
+
+
+@inlined
+def backwards(src_hi, src_lo, src_port, dst_hi, dst_lo, dst_port):
+    """Whether src is the higher end, b."""
+    if src_hi != dst_hi:
+        return src_hi > dst_hi
+    if src_lo != dst_lo:
+        return src_lo > dst_lo
+    return src_port > dst_port
+
+
+@plain
+def look_ahead(seg, begin, end, source_of_tap, table):
+    """Identities of segments begin..end into table.ahead, and their records on the way into the cache."""
+    mask = i64(table.index.shape[0] - 1)
+    for i in range(begin, end):
+        home = home_of(seg, i, source_of_tap, table)
+        table.ahead[i - begin] = home
+        prefetch(table.index, home & mask, i64(0))
+    front = i64(table.scalars[tables.FRONT_BYTES])
+    for i in range(begin, end):
+        home = table.ahead[i - begin]
+        at = home & mask
+        entry = table.index[at]
+        while entry and entry >> 32 != home:
+            at = (at + 1) & mask
+            entry = table.index[at]
+        if entry:
+            slot = (entry & 0xFFFFFFFF) - 1
+            prefetch(table.conn, slot, i64(0))
+            prefetch(table.conn, slot, i64(64))
+            for line in range(0, front, 64):
+                prefetch(table.flow, 2 * slot, i64(line))
+                prefetch(table.flow, 2 * slot + 1, i64(line))
 
 
 @kernel
 def process(seg, begin, end, source_of_tap, table):
     """Apply segments begin..end; returns (index of the first one not applied, why)."""
+    known = i64(begin)
+    base = i64(begin)
+    ahead = table.scalars[tables.CONNECTIONS] > tables.AHEAD_FROM
     for i in range(begin, end):
         if not has_room(table):
             return i, FULL
@@ -426,19 +480,19 @@ def process(seg, begin, end, source_of_tap, table):
         src_hi, src_lo, src_port = seg.src_hi[i], seg.src_lo[i], i64(seg.src_port[i])
         dst_hi, dst_lo, dst_port = seg.dst_hi[i], seg.dst_lo[i], i64(seg.dst_port[i])
         d = 0
-        if src_hi != dst_hi:
-            d = 1 if src_hi > dst_hi else 0
-        elif src_lo != dst_lo:
-            d = 1 if src_lo > dst_lo else 0
-        else:
-            d = 1 if src_port > dst_port else 0
-        if d:
+        if backwards(src_hi, src_lo, src_port, dst_hi, dst_lo, dst_port):
+            d = 1
             src_hi, dst_hi = dst_hi, src_hi
             src_lo, dst_lo = dst_lo, src_lo
             src_port, dst_port = dst_port, src_port
-        home = i64(
-            identity(table, source, tenant, src_hi, src_lo, src_port, dst_hi, dst_lo, dst_port) & np.uint64(0x7FFFFFFF)
-        )
+        if ahead:
+            if i >= known:
+                known = min(i + tables.AHEAD, end)
+                base = i
+                look_ahead(seg, i, known, source_of_tap, table)
+            home = table.ahead[i - base]
+        else:
+            home = home_of(seg, i, source_of_tap, table)
         slot = find(table, home, source, tenant, src_hi, src_lo, src_port, dst_hi, dst_lo, dst_port)
         seq = i64(seg.seq[i])
         if slot >= 0:
@@ -498,7 +552,7 @@ def process(seg, begin, end, source_of_tap, table):
                     return i + 1, FULL  # applied; it is promoted with its next segment
             else:
                 delist(table, slot)
-                enlist(table, slot, 1)
+                enlist(table, slot, i64(1))
     return end, DONE
 
 
@@ -512,7 +566,7 @@ def sweep(table, begin, wanted, watermark_ns, closing):
         if state == FREE or not wanted[i64(c["source"])]:
             continue
         if closing:
-            if not close_connection(table, slot, _ENDED, max(watermark_ns, i64(c["last_ns"]))):
+            if not close_connection(table, slot, i64(_ENDED), max(watermark_ns, i64(c["last_ns"]))):
                 return slot, FULL
             continue
         idle = i64(table.scalars[tables.IDLE_NS])
@@ -521,7 +575,7 @@ def sweep(table, begin, wanted, watermark_ns, closing):
         elif state < ESTABLISHED:
             idle = min(idle, HALF_OPEN_NS)
         if watermark_ns - i64(c["last_ns"]) > idle:
-            if not close_connection(table, slot, _EXPIRED, i64(c["last_ns"]) + idle):
+            if not close_connection(table, slot, i64(_EXPIRED), i64(c["last_ns"]) + idle):
                 return slot, FULL
             table.scalars[tables.EXPIRED] += 1
             continue

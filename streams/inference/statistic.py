@@ -24,6 +24,7 @@ class Statistic:
     connection: dict[str, str] = field(default_factory=dict)  # name -> dtype
     flow: dict[str, str] = field(default_factory=dict)  # names that start with w_ live for one window
     extends: tuple[str, ...] = ()  # statistics whose fields it may write too: one idea in several files
+    hot: tuple[str, ...] = ()  # fields that most segments touch, besides those in inlined functions
     provides: tuple[str, ...] = ()
     gate: str = ""  # a provided value that, where true, ends the segment's processing
     windows: tuple[str, ...] = ()  # row columns filled

@@ -12,6 +12,10 @@ from streams.inference.serial import i64
 # Room that must be left in every output before a step begins: more rows than one step can write.
 MARGIN = 1024
 NOTHING = -1
+# Segments looked up ahead of the loop, so that their cache misses overlap; more than a core can have under way.
+AHEAD = 64
+# Fewer connections than this lie in the processor's caches anyway, and looking ahead would only cost.
+AHEAD_FROM = 2048
 
 # table.scalars
 (
@@ -38,7 +42,8 @@ NOTHING = -1
     CREATED,
     SEED,
     HELD_FULL,  # the pool of held rows may not grow any more
-) = range(23)
+    FRONT_BYTES,  # the part of a flow record that every segment touches
+) = range(24)
 N_SCALARS = 32
 
 HELD_META = np.dtype(
@@ -72,6 +77,7 @@ class Table(NamedTuple):
     blank_event: npt.NDArray[Any]
     scalars: npt.NDArray[np.int64]
     source_hash: npt.NDArray[np.uint64]
+    ahead: npt.NDArray[np.int64]  # identities of the next AHEAD segments
 
 
 def blank(table: str) -> npt.NDArray[Any]:

@@ -67,17 +67,17 @@ def judge(row, booked, setup_cause, visibility, gaps):
     for k in range(SLOTS):
         total += i64(booked[k])
     scale = 1.0 / total if total > 0 else 0.0
-    row["time_sender"] = class_of(booked, SENDER) * scale
-    row["time_receiver"] = class_of(booked, RECEIVER) * scale
-    row["time_network"] = class_of(booked, NETWORK) * scale
-    row["time_setup"] = class_of(booked, SETTING_UP) * scale
-    row["time_idle"] = class_of(booked, IDLE) * scale
-    row["time_unknown"] = class_of(booked, UNKNOWN) * scale if total > 0 else 1.0
-    active = total - class_of(booked, IDLE)
+    row["time_sender"] = class_of(booked, i64(SENDER)) * scale
+    row["time_receiver"] = class_of(booked, i64(RECEIVER)) * scale
+    row["time_network"] = class_of(booked, i64(NETWORK)) * scale
+    row["time_setup"] = class_of(booked, i64(SETTING_UP)) * scale
+    row["time_idle"] = class_of(booked, i64(IDLE)) * scale
+    row["time_unknown"] = class_of(booked, i64(UNKNOWN)) * scale if total > 0 else 1.0
+    active = total - class_of(booked, i64(IDLE))
     best, second = i64(IDLE), i64(0)
     most = i64(0)
     for v in range(_VERDICTS):
-        value = class_of(booked, v)
+        value = class_of(booked, i64(v))
         if v != IDLE and value > most:
             second = most
             most = value
