@@ -7,6 +7,9 @@ store runs the same. They are written out as numbered migrations; a test holds b
 
 Retention counts from ``inserted_at``, not from capture time: a capture of last year would vanish as it is loaded. The
 embedded store takes the TTLs off (``sinks.clickhouse.embedded``): it holds what its owner chose to load.
+
+Rows of one capture diagnosed with other options (window length, rules) are other rows and stand beside the first:
+``window_ns`` and ``ruleset`` tell them apart in ``windows``, ``ruleset`` in ``flows``; the rollups add them up.
 """
 
 from schemas.naming import QINQ_SHIFT, TENANT_KINDS, TENANT_QINQ, TENANT_SHIFT
