@@ -283,7 +283,8 @@ def decode_segments(
     run_length: uint32 (2 C), its sum is n; ends: (tap, tenant, a_hi, a_lo, a_port, b_hi, b_lo, b_port), C each; firsts:
     uint32 (RESIDUALS, 2 C); direction: uint8 (n), 0 or 1; time: uint8, at most TIME_WIDTH whole planes; fields:
     RESIDUALS uint8 arrays of whole planes, no wider than their columns; lists: (mss, wscale, sack_n, sack) of any
-    length; place, code: uint32 (n) and starts: int64 (2 C), scratch. Returns 0, BAD_DIRECTION or BAD_LIST; never reads beyond an array.
+    length; place, code: uint32 (n) and starts: int64 (2 C), scratch. Returns 0, BAD_DIRECTION or BAD_LIST; never reads
+    beyond an array.
     """
     total = 0
     for run in range(len(run_length)):
