@@ -6,7 +6,7 @@ An ACK above everything seen proves capture loss: the bytes are unseen, and a ho
 """
 
 from schemas.columns import ACK, FIN, RST, SYN, inlined, plain
-from streams.inference.sequence import ACKED, PROBED, STARTED, open_hole
+from streams.inference.sequence import ACKED, PROBED, SENT, STARTED, open_hole
 from streams.inference.serial import FAR, diff, i64, u32
 from streams.inference.statistic import Statistic
 
@@ -26,7 +26,7 @@ def beyond_top(g, t, ack):
     over = diff(ack, nxt)
     if over > FAR:
         return False
-    if not (over == 1 and g["track"] & PROBED):
+    if g["track"] & SENT and not (over == 1 and g["track"] & PROBED):
         open_hole(g, nxt, ack, t)
     g["track"] = i64(g["track"]) & ~PROBED
     g["snd_nxt"] = u32(ack)

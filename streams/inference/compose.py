@@ -41,6 +41,7 @@ ALL = (
     "rtt",
     "recovery",
     "flight",
+    "pacing",
     "vantage",
     "settling",
     "events",

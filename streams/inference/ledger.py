@@ -24,6 +24,7 @@ from streams.inference.events import STALL_NS, note_stall
 from streams.inference.lifecycle import ESTABLISHED, FIN_ACKED, SYN_ACK
 from streams.inference.recovery import BY_PROBE, BY_TIMEOUT, FAST, NO_REPEAT, OPEN
 from streams.inference.rtt import near_leg, recent_min
+from streams.inference.rwnd import edge_plausible
 from streams.inference.sequence import NEW, PROBE, REPAIR, REPEAT
 from streams.inference.serial import diff, i64
 from streams.inference.settling import book
@@ -32,6 +33,7 @@ from streams.inference.slots import (
     FAST_RECOVERY,
     IDLE,
     OPEN_GAP,
+    PACED,
     PRODUCER,
     SETUP,
     SLOW_START,
@@ -104,7 +106,7 @@ def book_sender(table, c, f, d, t):
 
 
 @plain
-def explain(table, c, f, d, t, kind, trigger, phase_before):
+def explain(table, c, f, d, t, kind, trigger, phase_before, paced):
     """Book the silence of flow f that its segment at t ends."""
     start = i64(f["ledger_ns"])
     chance = i64(f["opportunity_ns"])
@@ -122,6 +124,8 @@ def explain(table, c, f, d, t, kind, trigger, phase_before):
         small = f["tail"] & SMALL_TAIL
         if not small and (chance == 0 or t - chance <= allow or (f["tail"] & OPEN_TAIL and not i64(f["quiet_ns"]))):
             slot = i64(SLOW_START if not f["reduced"] else CWND)
+        elif paced:
+            slot = i64(PACED)
     elif chance == 0:  # sent again, and there was no room for anything new
         if trigger == BY_TIMEOUT:
             slot = i64(TIMEOUT)
@@ -182,6 +186,9 @@ def begin_waiting(f, t):
 def settle_open(table, c, f, d, t):
     """The silence has outlasted the time that a window may be held: book up to t what is known of it."""
     quiet = i64(f["quiet_ns"])
+    if f["blocked"] and i64(f["zero_ns"]):
+        book(table, f, t, i64(ZERO_WINDOW))
+        return
     if not f["begun"] or not c["opened"] or not quiet:
         book(table, f, t, i64(OPEN_GAP))
         return
@@ -217,7 +224,7 @@ def begin_silence(f, t, flags, payload):
     mss = max(i64(f["mss"]), 1)
     flight = i64(f["flight_bytes"])
     blocked = 0
-    if f["edge_valid"] and diff(i64(f["edge"]), i64(f["snd_nxt"])) < mss and i64(f["scale_how"]):
+    if f["edge_valid"] and diff(i64(f["edge"]), i64(f["snd_nxt"])) < mss and edge_plausible(f):
         blocked = 1
     if i64(f["zero_ns"]):
         blocked = 1
@@ -242,16 +249,16 @@ def begin_silence(f, t, flags, payload):
 
 
 @inlined
-def on_segment(table, c, f, g, d, t, flags, payload, kind, trigger, advanced, window_opened, phase_before):
+def on_segment(table, c, f, g, d, t, flags, payload, kind, trigger, advanced, window_opened, phase_before, paced):
     if i64(c["state"]) >= ESTABLISHED and not c["opened"]:
         open_ledger(table, c, f, g, t)
     if c["opened"]:
         if kind == NEW and (payload or flags & FIN) or kind == REPEAT or kind == REPAIR:  # noqa: PLR1714
             if not flags & SYN:
-                explain(table, c, f, d, t, kind, trigger, phase_before)
+                explain(table, c, f, d, t, kind, trigger, phase_before, paced)
                 begin_silence(f, t, flags, payload)
         elif kind == PROBE and i64(f["blocked"]):
-            explain(table, c, f, d, t, kind, trigger, phase_before)
+            explain(table, c, f, d, t, kind, trigger, phase_before, paced)
             f["opened_ns"] = 0
         if payload:
             g["request_ns"] = t

@@ -12,6 +12,8 @@ from streams.inference.lifecycle import SYN_ACK, SYN_SEEN
 from streams.inference.serial import diff, i64, u32
 from streams.inference.statistic import Statistic
 
+# Sends that stop right at the edge prove the scale that puts the edge there: chance would pass it or stay away.
+_HITS = 8
 # f["scale_how"]
 SCALE_UNKNOWN, SCALE_SEEN, SCALE_INFERRED = 0, 1, 2
 
@@ -19,6 +21,7 @@ STATISTIC = Statistic(
     name="rwnd",
     flow={
         "edge": "u4",  # right edge: una + window, only ever moves right
+        "edge_hits": "u1",  # sends that left less than a segment of window, at an unproven scale
         "scale": "u1",
         "scale_how": "u1",
         "edge_valid": "u1",
@@ -71,6 +74,13 @@ def infer_scale(f, end):
 
 
 @inlined
+def edge_plausible(f):
+    """Whether the right edge as we read it may be the real one: at an unproven scale, a window below two segments is
+    far more likely a scaled one of which the shift was not seen."""
+    return i64(f["scale_how"]) != SCALE_UNKNOWN or i64(f["rwnd_bytes"]) >= 2 * i64(f["mss"])
+
+
+@inlined
 def on_segment(f, g, t, flags, ack, window, new_bytes, advanced):
     window_opened = False
     zero_ended_ns = 0
@@ -100,8 +110,13 @@ def on_segment(f, g, t, flags, ack, window, new_bytes, advanced):
                 g["zero_total_ns"] += t - zero_ended_ns
                 g["zero_ns"] = 0
     if new_bytes and i64(f["scale_how"]) != SCALE_SEEN and f["edge_valid"]:
-        if diff(i64(f["snd_nxt"]), i64(f["edge"])) > 0 and i64(f["wnd_raw"]):
+        over = diff(i64(f["snd_nxt"]), i64(f["edge"]))
+        if over > 0 and i64(f["wnd_raw"]):
             infer_scale(f, i64(f["snd_nxt"]))
+        elif over > -i64(f["mss"]) and i64(f["edge_hits"]) < _HITS and edge_plausible(f):
+            f["edge_hits"] = i64(f["edge_hits"]) + 1
+            if i64(f["edge_hits"]) == _HITS:
+                f["scale_how"] = SCALE_INFERRED
     return window_opened, zero_ended_ns
 
 

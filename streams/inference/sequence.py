@@ -21,6 +21,7 @@ STARTED = 1  # snd_nxt and una are valid
 ACKED = 2  # an ACK of dst for this flow was seen
 DATA_SEEN = 4
 PROBED = 8  # a one-byte window probe beyond snd_nxt is out
+SENT = 16  # a segment of src was seen: snd_nxt is its own, not only what an ACK says
 
 STATISTIC = Statistic(
     name="sequence",
@@ -134,6 +135,19 @@ def below_top(f, t, start, end, options, seg, i):
 
 
 @plain
+def meet(f, seq, length):
+    """The first segment of an end of which only ACKs were known: what lies between was sent before the capture."""
+    f["track"] = i64(f["track"]) | SENT
+    f["first_seq"] = u32(seq)
+    if diff(seq, i64(f["snd_nxt"])) >= 0:
+        f["snd_nxt"] = u32(seq + length)
+        return NEW if length else NONE
+    if diff(seq + length, i64(f["snd_nxt"])) > 0:
+        f["snd_nxt"] = u32(seq + length)
+    return NEW if length else NONE
+
+
+@plain
 def unusual(f, t, seq, payload, length, options, zero_window, seg, i):
     """The kind of a segment that is not simply the next one; returns (kind, new payload bytes, old payload bytes)."""
     nxt = i64(f["snd_nxt"])
@@ -185,13 +199,16 @@ def on_segment(f, g, t, seq, ack, payload, flags, options, seg, i):
             length += 1
         track = i64(f["track"])
         if not track & STARTED:
-            f["track"] = track | STARTED
+            f["track"] = track | STARTED | SENT
             f["first_seq"] = u32(seq)
             f["snd_nxt"] = u32(seq + length)
             f["una"] = u32(seq)
             if length:
                 kind = NEW
                 new_bytes = payload
+        elif not track & SENT:
+            kind = meet(f, seq, length)
+            new_bytes = payload if kind == NEW else 0
         elif seq == i64(f["snd_nxt"]) and (length > 1 or (length == 1 and not i64(f["zero_ns"]))):
             f["snd_nxt"] = u32(seq + length)
             kind = NEW

@@ -162,8 +162,9 @@ def close_window(table, slot, d, end_ns):
     # A request is outstanding while the peer, having sent something, waits: a peer that goes on sending asks nothing.
     asked = 0 < i64(f["request_ns"]) < i64(f["window_ns"]) and i64(f["quiet_ns"]) > 0 and not f["done"]
     asked = asked and i64(c["opener"]) == 2 - d
+    shut = i64(f["zero_ns"]) > 0 and f["track"] & DATA_SEEN and not f["done"]
     # A SYN or FIN alone in flight is one number and no data.
-    active = f["w_payload_bytes"] > 0 or i64(f["w_flight_max"]) > 1 or opening or asked
+    active = f["w_payload_bytes"] > 0 or i64(f["w_flight_max"]) > 1 or opening or asked or shut
     if active:
         k = take_held(table)
         if k < 0:  # the pool is full: settle what this flow holds with what is known
@@ -181,7 +182,7 @@ def close_window(table, slot, d, end_ns):
         hook_window(f, g, c, table.held_row[table.held_row.shape[0] - 1], end_ns)
     hook_reset(f)
     waiting = 0 < i64(f["request_ns"]) and i64(f["quiet_ns"]) > 0 and i64(c["opener"]) == 2 - d
-    if (outstanding or opening or waiting) and not f["done"]:
+    if (outstanding or opening or waiting or shut) and not f["done"]:
         f["window_ns"] = end_ns
         f["w_flight_max"] = f["flight_bytes"]
     else:
