@@ -29,8 +29,10 @@ class ProbeError(Exception):
 class SegmentProducer:
     """A producer for the segments topic that waits when its queue is full and tells what was not delivered."""
 
-    def __init__(self, brokers: str, topic: str = SEGMENTS) -> None:
+    def __init__(self, brokers: str, topic: str = SEGMENTS, limit_s: float = _METADATA_LIMIT_S) -> None:
+        """limit_s: how long a broker may take to answer."""
         self._topic = topic
+        self._limit_s = limit_s
         self._brokers = brokers
         self._failed: str | None = None
         self.delivered = 0
@@ -39,7 +41,7 @@ class SegmentProducer:
     def partitions(self) -> int:
         """The topic's number of partitions. Raises :class:`ProbeError` if there is no broker or no topic."""
         try:
-            found = self._producer.list_topics(self._topic, timeout=_METADATA_LIMIT_S).topics[self._topic]
+            found = self._producer.list_topics(self._topic, timeout=self._limit_s).topics[self._topic]
         except KafkaException as error:
             raise ProbeError(f"no Kafka broker answers at {self._brokers}: {error.args[0].str()}") from error
         if found.error is not None or not found.partitions:

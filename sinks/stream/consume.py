@@ -57,6 +57,7 @@ def consume(
     until_idle: bool = False,
     worker_group: str = "tcpblame-worker",
     limit_s: float = 120.0,
+    metadata_limit_s: float = _METADATA_LIMIT_S,
 ) -> Progress:
     """Take window batches until `stopped` says so.
 
@@ -67,7 +68,7 @@ def consume(
     progress = Progress()
     consumer = _consumer(brokers, "tcpblame-sink")
     try:
-        count = _partitions(consumer, WINDOWS, brokers)
+        count = _partitions(consumer, WINDOWS, brokers, metadata_limit_s)
         consumer.assign([TopicPartition(WINDOWS, number, OFFSET_BEGINNING) for number in range(count)])
         taken = [0] * count  # next offset of each partition
         last_news = last_check = time.monotonic()
@@ -108,9 +109,9 @@ def _take(message: Message, blocks: Blocks, progress: Progress) -> bool:
     return True
 
 
-def _partitions(consumer: Consumer, topic: str, brokers: str) -> int:
+def _partitions(consumer: Consumer, topic: str, brokers: str, limit_s: float = _METADATA_LIMIT_S) -> int:
     try:
-        found = consumer.list_topics(topic, timeout=_METADATA_LIMIT_S).topics[topic]
+        found = consumer.list_topics(topic, timeout=limit_s).topics[topic]
     except KafkaException as error:
         raise SinkError(f"no Kafka broker answers at {brokers}: {error.args[0].str()}") from error
     if found.error is not None or not found.partitions:
