@@ -124,7 +124,7 @@ def explain(table, c, f, d, t, kind, trigger, phase_before, paced):
         small = f["tail"] & SMALL_TAIL
         if not small and (chance == 0 or t - chance <= allow or (f["tail"] & OPEN_TAIL and not i64(f["quiet_ns"]))):
             slot = i64(SLOW_START if not f["reduced"] else CWND)
-        elif paced:
+        elif paced and not small:
             slot = i64(PACED)
     elif chance == 0:  # sent again, and there was no room for anything new
         if trigger == BY_TIMEOUT:
@@ -151,8 +151,6 @@ def open_ledger(table, c, f, g, t):
     """
     start = i64(c["start_ns"])
     c["opened"] = 1
-    f["ledger_ns"] = start
-    g["ledger_ns"] = start
     if not i64(c["established_ns"]):
         return
     cause = _HANDSHAKE
@@ -189,6 +187,9 @@ def settle_open(table, c, f, d, t):
     if f["blocked"] and i64(f["zero_ns"]):
         book(table, f, t, i64(ZERO_WINDOW))
         return
+    if not c["opened"] and i64(c["state"]) < ESTABLISHED:
+        book(table, f, t, i64(SETUP))
+        return
     if not f["begun"] or not c["opened"] or not quiet:
         book(table, f, t, i64(OPEN_GAP))
         return
@@ -204,8 +205,6 @@ def settle_open(table, c, f, d, t):
 @plain
 def finish(table, c, f, d, t, how):
     """Book what is left of flow f's time up to t, its end."""
-    if i64(f["ledger_ns"]) == 0:
-        f["ledger_ns"] = i64(c["start_ns"])
     if not f["done"]:
         if not i64(c["opened"]):
             book(table, f, t, i64(SETUP))

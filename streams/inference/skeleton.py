@@ -378,6 +378,8 @@ def create(table, home, source, tenant, a_hi, a_lo, a_port, b_hi, b_lo, b_port, 
     x = mix64(x ^ b_lo)
     ports = (np.uint64(a_port) << np.uint64(48)) ^ (np.uint64(b_port) << np.uint64(32))
     c["conn_id"] = mix64(x ^ ports ^ np.uint64(tenant))
+    table.flow[2 * slot]["ledger_ns"] = t
+    table.flow[2 * slot + 1]["ledger_ns"] = t
     half = i64(0)
     if flags & SYN:
         c["state"] = SYN_RECEIVED if flags & ACK else SYN_SENT
