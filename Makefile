@@ -24,7 +24,7 @@ demo: $(VENV)/.setup ## diagnose the shipped captures and show each verdict besi
 	@$(BIN)/python -m tcpblame.demo
 
 demo-stream: $(VENV)/.setup-stream ## send a capture through Kafka and a worker and compare the rows
-	@$(BIN)/python -m tcpblame.demo --stream
+	@$(BIN)/python -m infra.demo_stream
 
 test: lint $(VENV)/.setup-stream ## all that must hold: lint, types, tests
 	$(BIN)/python -m pytest
@@ -39,10 +39,10 @@ format: $(VENV)/.setup-dev ## put the code into its style
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.setup-dev ## measure against the targets, paired with tcptrace (BENCH=small: a quick look)
-	$(BIN)/python tests/bench/run.py $(BENCH)
+	$(BIN)/python -m tests.bench.run $(BENCH)
 
 fuzz: $(VENV)/.setup-dev ## mutate captures and headers for a long time, with bounds checks
-	$(BIN)/python -m tests.ingest.fuzz $(FUZZ)
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=build/fuzz-cache TCPBLAME_CACHE_DIR=build/fuzz-cache $(BIN)/python -m tests.ingest.fuzz_capture $(FUZZ)
 
 lock: ## resolve the dependencies of pyproject.toml anew, to their newest versions
 	@test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv; }

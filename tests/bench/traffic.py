@@ -5,7 +5,8 @@ event simulation of a sender with a fixed window, a receiver that acknowledges e
 loses a given share of the segments behind the tap: the receiver answers each segment above a hole with a duplicate ACK
 that carries SACK blocks, the sender repairs the hole after three of them, and the cumulative ACK jumps when the repair
 arrives. A few dozen scripts with different random losses are made once; connection c follows script c mod n, again and
-again, and a compiled loop writes the packets. Packet k of the capture belongs to connection k mod connections.
+again, and a compiled loop writes the packets: first the handshakes, one after the other, then packet after packet from
+each connection in turn.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
 from schemas.jit import kernel
 
 MSS = 1448  # 1460 less the timestamps option
@@ -115,6 +117,9 @@ def _write(out, first, count, connections, per_connection, steps, starts, tick_n
     for k in range(first, first + count):
         connection = k % connections
         turn = k // connections
+        since = connections  # packets of the capture since the last one of this connection
+        if k < 3 * connections:
+            connection, turn, since = k // 3, k % 3, 1
         chosen = connection % scripts
         low = starts[chosen]
         length = starts[chosen + 1] - low
@@ -180,7 +185,8 @@ def _write(out, first, count, connections, per_connection, steps, starts, tick_n
         client = p + 12 if from_client else p + 16
         server = p + 16 if from_client else p + 12
         host = connection // 20_000
-        out[client], out[client + 1], out[client + 2], out[client + 3] = 10, (host >> 16) & 255, (host >> 8) & 255, host & 255
+        out[client], out[client + 1] = 10, (host >> 16) & 255
+        out[client + 2], out[client + 3] = (host >> 8) & 255, host & 255
         out[server], out[server + 1], out[server + 2], out[server + 3] = 172, 16, 0, 1
         checksum = 0
         for i in range(0, 20, 2):
@@ -202,7 +208,7 @@ def _write(out, first, count, connections, per_connection, steps, starts, tick_n
         window = 65_535 if turn < 2 else 8_192
         tsval = (time_ns // 1_000_000) & 0xFFFFFFFF
         # the newest tick that the peer can have heard: one packet of this connection ago
-        tsecr = ((time_ns - connections * tick_ns) // 1_000_000) & 0xFFFFFFFF if turn else 0
+        tsecr = ((time_ns - since * tick_ns) // 1_000_000) & 0xFFFFFFFF if turn else 0
         for i in range(4):
             shift = 24 - 8 * i
             out[p + 4 + i] = (seq >> shift) & 255
