@@ -4,6 +4,7 @@ The truth is the sending kernel's own account of each flow (demo/README.md). All
 and one of the named questions is asked of it.
 """
 
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +19,22 @@ from schemas.causes import VERDICTS
 from schemas.naming import address
 from schemas.rows import Rows
 from sinks.clickhouse.embedded import EmbeddedStore
+from sinks.clickhouse.queries import load
+from sinks.text.answers import ANSWER_FORMAT, answer_table
 from sinks.text.lines import order
 from sinks.text.table import STYLES, endpoint
 from sinks.text.wording import proof, verdict_of
 from tcpblame.diagnosis import Diagnosis, Options, diagnose, joined
 from tcpblame.exits import UserError
+from tcpblame.kernels import look
+from tcpblame.messages import note
 from tcpblame.row_buffer import RowBuffer
 from tcpblame.store_rows import store, token_of
 
 ROOT = Path(__file__).resolve().parents[1]
 CAPTURES = ROOT / "demo"
 STORE = ROOT / "build" / "demo-store"
-QUESTION = "slowest_hosts"
+QUESTION = "slow_hosts"
 
 
 @dataclass(frozen=True)
@@ -111,20 +116,27 @@ def keep(rows: Rows, result: Diagnosis, path: Path) -> EmbeddedStore:
 def main() -> None:
     """Run the demo."""
     known = scenarios()
+    if not look().compiled:
+        note("compiling the kernels, once for this version; it takes about a minute")
     parts: list[Rows] = []
     result = diagnose([str(scenario.capture) for scenario in known], Options(hashed=True), parts.append)
     rows = joined(parts)
     agree, count = show(rows, known, sys.stdout)
     sys.stdout.write(f"\n{agree} of {count} flows: the verdict is the sending kernel's own.\n")
     with keep(rows, result, STORE) as target:
-        sys.stdout.write(f"\nAll rows are in {STORE.relative_to(ROOT)}; asked for {QUESTION}:\n")
-        sys.stdout.flush()
-        ask(target)
+        folder = STORE.relative_to(ROOT)
+        sys.stdout.write(f"\nAll rows are in a store now. $ tcpblame query {QUESTION} --store {folder}\n")
+        ask(target, sys.stdout)
+    sys.stdout.write(
+        f"\nMore questions: tcpblame query --list. The whole table: tcpblame diagnose {CAPTURES.name}/*.pcap\n"
+    )
 
 
-def ask(target: EmbeddedStore) -> None:
-    """Print the answer to the demo's question."""
-    raise NotImplementedError
+def ask(target: EmbeddedStore, out: TextIO) -> None:
+    """Print the answer to the demo's question, as ``tcpblame query`` does."""
+    question = load(QUESTION)
+    answer = target.query(question.sql, ANSWER_FORMAT, question.params)
+    out.write(answer_table(answer, width=shutil.get_terminal_size((120, 24)).columns, colour=False))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tcpblame.exits import FAIL_ON, INTERRUPTED, OK, PARTLY
+from tcpblame.exits import FAIL_ON, INTERRUPTED, OK, PARTLY, UserError
 from tcpblame.messages import fault, note
 from tcpblame.settings import Settings
 from tcpblame.values import FailOn, duration_ns, fail_on
@@ -231,8 +231,12 @@ class _Run:
         if self._store_path is None or not any(path == "-" or os.path.exists(path) for path in captures):
             return None
         from sinks.clickhouse.embedded import EmbeddedStore  # noqa: PLC0415 - a second and 260 MB
+        from sinks.clickhouse.errors import StoreError  # noqa: PLC0415
 
-        return stack.enter_context(EmbeddedStore(self._store_path))
+        try:
+            return stack.enter_context(EmbeddedStore(self._store_path))
+        except StoreError as error:
+            raise UserError(str(error)) from error
 
     def _print(self, diagnosis: "Diagnosis") -> None:
         buffer = self._buffers[self._table]

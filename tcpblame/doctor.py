@@ -108,7 +108,7 @@ def _stream() -> Iterator[Finding]:
     jars = default_directory()
     yield Finding(
         "kafka", present(jars), False, f"Kafka {kafka_version()} in {jars}",
-        "" if present(jars) else "for 'tcpblame dev up': run 'tcpblame dev fetch' (Maven; Debian: apt-get install maven)",
+        "" if present(jars) else "for 'tcpblame dev up': tcpblame dev fetch (needs Maven: apt-get install maven)",
     )  # fmt: skip
 
 
