@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ("flows", "windows", "events")
-_COMMAND_LIMIT_S = 180.0
+_COMMAND_LIMIT_S = 600.0  # the first run on a machine compiles kernels
 _WORKER_GRACE_S = 20.0
 # A killed worker's partitions are free after its session: the smallest that Kafka allows by default.
 _SESSION_S = 6.0
@@ -33,6 +33,7 @@ class Demo:
         self._environment = os.environ | {"TCPBLAME_DEV_DIR": str(directory / "kafka")}
         self._environment.pop("TCPBLAME_BROKERS", None)
         self._worker: subprocess.Popen[bytes] | None = None
+        self._log = directory / "worker.log"
 
     def run(self, *arguments: str, shown: bool = True) -> str:
         """Run a tcpblame command to its end; returns its output. Raises SystemExit if it fails."""
@@ -51,7 +52,7 @@ class Demo:
                     dead = self._worker is not None and self._worker.poll() is not None
                     if dead or time.monotonic() > deadline:
                         process.kill()
-                        why = "the worker ended" if dead else f"more than {_COMMAND_LIMIT_S:.0f} s"
+                        why = f"the worker ended: {self._last_words()}" if dead else f"over {_COMMAND_LIMIT_S:.0f} s"
                         raise SystemExit(f"tcpblame {arguments[0]}: {why}") from None
         if process.returncode != 0:
             raise SystemExit(f"tcpblame {arguments[0]} failed with exit status {process.returncode}")
@@ -62,11 +63,16 @@ class Demo:
     def start_worker(self) -> None:
         """Start a worker in the background."""
         say(f"$ tcpblame worker --data-dir worker --session-timeout {_SESSION_S:g} &")
-        self._worker = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "tcpblame", "worker", "--data-dir", str(self._directory / "worker"),
-             "--session-timeout", str(_SESSION_S)],
-            env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+        with self._log.open("ab") as log:
+            self._worker = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "tcpblame", "worker", "--data-dir", str(self._directory / "worker"),
+                 "--session-timeout", str(_SESSION_S)],
+                env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text(errors="replace").split("\n")
+        return next((line for line in reversed(lines) if line.strip()), "")
 
     def kill_worker(self, after_s: float) -> None:
         """SIGKILL, in the middle of whatever it does."""
