@@ -21,11 +21,11 @@ least 1 ms) more, because what the tap sees the sender saw half a leg earlier an
 from schemas.causes import CAUSE
 from schemas.columns import FIN, PSH, SYN, inlined, plain
 from streams.inference.events import STALL_NS, note_stall
-from streams.inference.lifecycle import ESTABLISHED, FIN_ACKED, SYN_ACK
+from streams.inference.lifecycle import FIN_ACKED, MIDSTREAM, REFUSED, SYN_ACK
 from streams.inference.recovery import BY_PROBE, BY_TIMEOUT, FAST, NO_REPEAT, OPEN
 from streams.inference.rtt import near_leg, recent_min
 from streams.inference.rwnd import edge_plausible
-from streams.inference.sequence import NEW, PROBE, REPAIR, REPEAT
+from streams.inference.sequence import DATA_SEEN, NEW, PROBE, REPAIR, REPEAT
 from streams.inference.serial import diff, i64
 from streams.inference.settling import book
 from streams.inference.slots import (
@@ -53,6 +53,8 @@ _IDLE_NS = 50_000_000
 _HANDSHAKE = CAUSE["handshake"]
 _SYN_LOST = CAUSE["syn_lost"]
 _SYNACK_LOST = CAUSE["synack_lost"]
+_REFUSED = CAUSE["refused"]
+_NO_ANSWER = CAUSE["no_answer"]
 # f["tail"]
 SMALL_TAIL, OPEN_TAIL = 1, 2
 
@@ -139,7 +141,7 @@ def explain(table, c, f, d, t, kind, trigger, phase_before, paced):
         book_sender(table, c, f, d, t)
         slot = i64(PRODUCER)
         f["round_free"] = 1
-    if t - start > STALL_NS:
+    if t - start > STALL_NS and f["track"] & DATA_SEEN:
         note_stall(table, c, f, d, start, t, slot)
 
 
@@ -187,10 +189,10 @@ def settle_open(table, c, f, d, t):
     if f["blocked"] and i64(f["zero_ns"]):
         book(table, f, t, i64(ZERO_WINDOW))
         return
-    if not c["opened"] and i64(c["state"]) < ESTABLISHED:
+    if not c["opened"]:
         book(table, f, t, i64(SETUP))
         return
-    if not f["begun"] or not c["opened"] or not quiet:
+    if not f["begun"] or not quiet:
         book(table, f, t, i64(OPEN_GAP))
         return
     book(table, f, min(quiet, t), i64(SMALL if f["tail"] & SMALL_TAIL else OPEN_GAP))
@@ -206,7 +208,8 @@ def settle_open(table, c, f, d, t):
 def finish(table, c, f, d, t, how):
     """Book what is left of flow f's time up to t, its end."""
     if not f["done"]:
-        if not i64(c["opened"]):
+        if not c["opened"]:
+            f["setup_cause"] = _REFUSED if c["facts"] & REFUSED else _NO_ANSWER
             book(table, f, t, i64(SETUP))
         elif i64(f["flight_bytes"]) == 0 and i64(f["quiet_ns"]) == 0:
             book(table, f, t, i64(IDLE))
@@ -249,7 +252,7 @@ def begin_silence(f, t, flags, payload):
 
 @inlined
 def on_segment(table, c, f, g, d, t, flags, payload, kind, trigger, advanced, window_opened, phase_before, paced):
-    if i64(c["state"]) >= ESTABLISHED and not c["opened"]:
+    if not c["opened"] and (i64(c["established_ns"]) or c["facts"] & MIDSTREAM):
         open_ledger(table, c, f, g, t)
     if c["opened"]:
         if kind == NEW and (payload or flags & FIN) or kind == REPEAT or kind == REPAIR:  # noqa: PLR1714

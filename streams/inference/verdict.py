@@ -29,6 +29,8 @@ _EVIDENCE = 0.3
 _ENOUGH = 16
 _FULL_LEAD = 0.25
 _FLOOR = 0.5
+# Active for less than one part in this many of its time, a flow is idle, whatever it did meanwhile.
+_RARELY = 50
 # Shares below this are noise of the clock, not a secondary cause.
 _SECONDARY = 0.02
 
@@ -84,6 +86,8 @@ def judge(row, booked, setup_cause, visibility, gaps):
             best = i64(v)
         elif v != IDLE and value > second:
             second = value
+    if active * _RARELY < total:
+        best = i64(IDLE)
     cause = i64(0)
     share = i64(-1)
     for k in range(SLOTS):
@@ -94,7 +98,7 @@ def judge(row, booked, setup_cause, visibility, gaps):
         best = i64(UNKNOWN)
         cause = i64(_TOO_LITTLE)
     margin = 1.0
-    if active > 0:
+    if active > 0 and best != IDLE:
         margin = min(1.0, (most - second) / active / _FULL_LEAD)
     missed = _EVIDENCE
     for _ in range(1, min(gaps, _ENOUGH)):  # a product, not a power: alike compiled and not
@@ -103,6 +107,8 @@ def judge(row, booked, setup_cause, visibility, gaps):
     # Setup, zero windows, timeouts and idleness are decided by single events.
     if best in (SETTING_UP, IDLE):
         evidence = 1.0
+    if best == SETTING_UP:
+        visibility = 1.0  # an opening that fails has no more to show
     confidence = visibility * evidence * margin
     if best == UNKNOWN:
         confidence = 0.0
