@@ -83,7 +83,7 @@ def consume(
             if until_idle and now - last_check >= _CHECK_S:
                 last_check = now
                 # The worker's lag first: what it acknowledged it had sent before.
-                if _workers_are_done(brokers, worker_group) and all(
+                if workers_are_done(brokers, worker_group) and all(
                     taken[number] >= _high(consumer, WINDOWS, number) for number in range(count)
                 ):
                     break
@@ -128,7 +128,7 @@ def _high(consumer: Consumer, topic: str, partition: int) -> int:
     return int(bounds[1]) if bounds else 0
 
 
-def _workers_are_done(brokers: str, group: str) -> bool:
+def workers_are_done(brokers: str, group: str) -> bool:
     """Whether the group has acknowledged every segment batch there is, and there is one."""
     reader = _consumer(brokers, group)  # joins nothing: only asks for the group's offsets
     try:

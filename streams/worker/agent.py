@@ -4,9 +4,7 @@ Order at a checkpoint: window batches delivered, pages written, events acknowled
 its producer, changelog included, has been flushed). A table write goes to the partition of the event being processed,
 so each partition is checkpointed on its own while one of its own events is current.
 
-The mark in the state rules, not the committed offset: what it covers is skipped, and if the first event after an
-assignment lies behind a gap, the consumer is sent back to the mark. (A worker that slept through its session can
-have written an older state over a newer one.)
+The mark in the state rules, not the committed offset: what it covers is skipped.
 """
 
 import logging
@@ -15,12 +13,11 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from faust.types import EventT, Message, StreamT
-from faust.types.transports import ConsumerT
+from faust.types import EventT, StreamT
 
 from schemas.framing import MessageError
 from streams.inference.engine import Settings
-from streams.worker import checkpoint
+from streams.worker.checkpoint import Checkpoints, Table
 from streams.worker.partition import Partition
 
 log = logging.getLogger(__name__)
@@ -51,12 +48,11 @@ class Holding:
     """One assigned partition in memory."""
 
     partition: Partition
+    checkpoints: Checkpoints
     undelivered: list[Awaitable[object]] = field(default_factory=list)
     unacknowledged: list[EventT[bytes]] = field(default_factory=list)
     bytes_held: int = 0
     saved_at: float = 0.0
-    first: bool = True
-    sent_back_from: int | None = None  # offset of the event that lay behind the gap
 
 
 class Worker:
@@ -64,7 +60,7 @@ class Worker:
 
     def __init__(
         self,
-        table: checkpoint.Table,
+        table: Table,
         outlet: Outlet,
         topic: str,
         partitions: int,
@@ -80,14 +76,18 @@ class Worker:
         for number in list(self._holdings) if partitions is None else partitions:
             self._holdings.pop(number, None)
 
-    async def on_event(self, stream: StreamT[bytes], event: EventT[bytes], consumer: ConsumerT) -> None:
+    async def on_event(self, stream: StreamT[bytes], event: EventT[bytes]) -> None:
         """Take one event of the segments topic, while it is the current one of its stream."""
         message = event.message
         holding = self._holdings.get(message.partition)
         if holding is None:
             holding = self._holdings[message.partition] = self._load(message.partition)
-        if await self._behind_gap(holding, message, consumer):
-            return
+        if message.offset > holding.partition.offset + 1 and holding.partition.offset >= 0:
+            # What was acknowledged is in a state, so those between were removed from the topic before they were read.
+            log.error(
+                "%s partition %d: batches %d to %d are gone",
+                self._topic, message.partition, holding.partition.offset + 1, message.offset - 1,
+            )  # fmt: skip
         value = event.value or b""
         try:
             out = holding.partition.apply(message.offset, value)
@@ -104,35 +104,20 @@ class Worker:
             await self._checkpoint(stream, holding)
 
     def _load(self, number: int) -> Holding:
-        data = checkpoint.read(self._table)
+        checkpoints = Checkpoints(self._table, number)
+        data = checkpoints.read()
         if data is None:
             partition = Partition(self._topic, number, self._partitions, self._settings)
         else:
             partition = Partition.restore(data, self._topic, number, self._partitions, self._settings)
         log.info("%s partition %d: state at offset %d", self._topic, number, partition.offset)
-        return Holding(partition, saved_at=time.monotonic())
-
-    async def _behind_gap(self, holding: Holding, message: Message, consumer: ConsumerT) -> bool:
-        """Whether the event must wait because batches between the state's mark and it have not been seen."""
-        mark = holding.partition.offset
-        if holding.sent_back_from is not None:
-            if message.offset > holding.sent_back_from:
-                return True  # read ahead before the consumer was sent back; it comes again
-            holding.sent_back_from = None
-        elif holding.first and 0 <= mark < message.offset - 1:
-            log.warning("%s partition %d: back from %d to %d", self._topic, message.partition, message.offset, mark + 1)
-            holding.sent_back_from = message.offset
-            holding.first = False
-            await consumer.seek(message.tp, mark + 1)
-            return True
-        holding.first = False
-        return False
+        return Holding(partition, checkpoints, saved_at=time.monotonic())
 
     async def _checkpoint(self, stream: StreamT[bytes], holding: Holding) -> None:
         for delivery in holding.undelivered:
             await delivery
         holding.undelivered.clear()
-        pages = checkpoint.write(self._table, holding.partition.offset, holding.partition.save())
+        pages = holding.checkpoints.write(holding.partition.offset, holding.partition.save())
         for event in holding.unacknowledged:
             await stream.ack(event)
         counts = holding.partition.counts

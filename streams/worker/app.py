@@ -127,7 +127,7 @@ def create_app(settings: WorkerSettings) -> faust.App:
     @app.agent(segments, concurrency=1)
     async def apply(stream: StreamT[bytes]) -> None:
         async for event in cast("Stream[bytes]", stream).noack().events():
-            await worker.on_event(stream, event, app.consumer)
+            await worker.on_event(stream, event)
 
     return app
 

@@ -18,7 +18,7 @@ from ingest.probe.replay import replay
 from schemas.topics import DEAD_LETTERS, SEGMENTS, WINDOWS
 from sinks.clickhouse.embedded import EmbeddedStore
 from sinks.stream.blocks import Blocks
-from sinks.stream.consume import SinkError, consume
+from sinks.stream.consume import SinkError, consume, workers_are_done
 from tcpblame.diagnosis import Options, collect
 from tests.stream.conftest import CAPTURES
 
@@ -35,7 +35,7 @@ class WorkerProcess:
             sys.executable, "-m", "tcpblame", "worker", "--brokers", brokers, "--data-dir", str(directory),
             "--session-timeout", "6", "--checkpoint", str(checkpoint_s), "--log-level", "info",
         ]  # fmt: skip
-        self.log = directory.parent / "worker.log"
+        self.log = directory.with_suffix(".log")
         self.start()
 
     def start(self) -> None:
@@ -48,6 +48,7 @@ class WorkerProcess:
 
     def stop(self) -> None:
         if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
             try:
                 self.process.wait(20)
@@ -59,8 +60,8 @@ class WorkerProcess:
 def worker(tmp_path):
     started = []
 
-    def start(brokers, checkpoint_s=3.0):
-        started.append(WorkerProcess(brokers, tmp_path / "worker", checkpoint_s))
+    def start(brokers, checkpoint_s=3.0, name="worker"):
+        started.append(WorkerProcess(brokers, tmp_path / name, checkpoint_s))
         return started[-1]
 
     yield start
@@ -155,6 +156,8 @@ def test_a_worker_killed_in_the_middle_changes_nothing(kafka, worker, tmp_path, 
     producer.flush()
     # It has applied the first half: rows have settled in it and were sent.
     wait_for(lambda: sum(highs(brokers, WINDOWS, partitions)) > 0, running)
+    if not checkpoint_s:
+        wait_for(lambda: "checkpoint at" in running.log.read_text(), running)
     before = sum(highs(brokers, WINDOWS, partitions))
     running.kill()
     for message in rest:
@@ -168,7 +171,33 @@ def test_a_worker_killed_in_the_middle_changes_nothing(kafka, worker, tmp_path, 
         # Nothing had been saved, so all was applied and sent again; the sink dropped it.
         assert blocks.repeated >= before
     else:
-        assert re.search(r"state at offset [1-9]", running.log.read_text())
+        assert re.search(r"state at offset \d", running.log.read_text())  # not -1: it went on from what was saved
+
+
+def test_a_worker_that_sleeps_through_its_session_changes_nothing(kafka, worker, tmp_path, expected):
+    """SIGSTOP, another takes over and goes ahead, SIGCONT: what the sleeper still writes must not count."""
+    brokers = kafka(4)
+    producer = SegmentProducer(brokers)
+    half, rest = halves(NAMES[0], 4)
+    sleeper = worker(brokers, 0.0, "sleeper")
+    for message in half:
+        producer.send(message)
+    producer.flush()
+    wait_for(lambda: sum(highs(brokers, WINDOWS, 4)) > 0, sleeper)
+    sleeper.process.send_signal(signal.SIGSTOP)
+    successor = worker(brokers, 0.0, "successor")
+    for message in rest:
+        producer.send(message)
+    producer.flush()
+    wait_for(lambda: workers_are_done(brokers, "tcpblame-worker"), successor)
+    joined = sleeper.log.read_text().count("Successfully synced group")
+    sleeper.process.send_signal(signal.SIGCONT)
+    wait_for(lambda: sleeper.log.read_text().count("Successfully synced group") > joined, sleeper)
+    publish(brokers, NAMES[1:3])
+    successor.kill()
+    publish(brokers, NAMES[3:])
+    found, _ = sink(brokers, tmp_path / "store", sleeper)
+    assert found == expected
 
 
 def halves(name, partitions):
