@@ -16,7 +16,7 @@ from typing import NamedTuple, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
-from tcpblame.exits import CLOSED_PIPE, INTERRUPTED, OK, PARTLY, USAGE, UserError
+from tcpblame.exits import CLOSED_PIPE, INTERRUPTED, OK, PARTLY, USAGE, ClosedPipeError, UserError
 from tcpblame.messages import PROGRAM, fault, note
 
 
@@ -85,6 +85,13 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"there is no command {args[0]!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # click would end the process with status 1, as if something had gone wrong.
+            raise ClosedPipeError from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.summary) for name, command in COMMANDS.items()])
@@ -104,6 +111,11 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The entry point: run a command and leave with its exit status."""
+    if sys.stderr is None:  # closed by whoever started this
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for the life of the process
+    if sys.stdout is None:
+        fault("standard output is closed")
+        sys.exit(PARTLY)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without a sign for an arrow gets a question mark
@@ -136,7 +148,7 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         fault("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
+    except ClosedPipeError:
         return CLOSED_PIPE
     except UserError as error:
         fault(str(error))
@@ -144,7 +156,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("TCPBLAME_DEBUG") == "1":
             raise
-        fault(f"{_words(error)} (TCPBLAME_DEBUG=1 shows where)")
+        fault(_words(error))
         return PARTLY
 
 
@@ -163,7 +175,7 @@ def _words(error: Exception) -> str:
         return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
     if isinstance(error, MemoryError):
         return "out of memory"
-    return f"unexpected {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    return f"unexpected {type(error).__name__}: {str(error).partition(chr(10))[0]} (TCPBLAME_DEBUG=1 shows where)"
 
 
 if __name__ == "__main__":

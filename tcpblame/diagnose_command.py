@@ -240,6 +240,8 @@ class _Run:
 
     def _print(self, diagnosis: "Diagnosis") -> None:
         buffer = self._buffers[self._table]
+        if not any(reading.tallies for reading in diagnosis.readings):
+            return  # nothing could be opened: an empty table would look like a finding
         if self._style == "table":
             from tcpblame.tables import show  # noqa: PLC0415 - loads rich
 

@@ -22,3 +22,7 @@ class UserError(Exception):
     def __init__(self, message: str, status: int = PARTLY) -> None:
         super().__init__(message)
         self.status = status
+
+
+class ClosedPipeError(Exception):
+    """The reader of the output went away."""
