@@ -165,7 +165,11 @@ def probe(brokers: str | None, captures: tuple[str, ...], probe_id: str | None, 
 @click.option("--session-timeout", type=float, default=20.0, show_default=True, help="Seconds until a worker is dead.")
 @click.option("--checkpoint", type=float, default=3.0, show_default=True, help="Seconds between a partition's savings.")
 @click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning", show_default=True
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="warning",
+    show_default=True,
+    help="How much the worker tells on standard error.",
 )
 def worker(
     brokers: str | None,

@@ -1,6 +1,7 @@
 """Help, version, completion, the surface of the command line, and what a start costs."""
 
 import importlib.metadata
+import importlib.util
 import os
 import pty
 import re
@@ -13,6 +14,7 @@ import pytest
 import zstandard
 
 from tcpblame.cli import COMMANDS, cli
+from tcpblame.demo import QUESTION
 from tests.cli.running import COMMAND, DEMO, LIMIT_S, ROOT, ZERO_WINDOW, apart, here, one_line
 
 HEAVY = ("numba", "numpy", "chdb", "confluent_kafka", "faust", "rich.console")
@@ -51,8 +53,9 @@ def test_every_command_explains_itself(name):
     shown = here(name, "--help")
     assert shown.status == 0 and shown.err == ""
     assert "Usage: " in shown.out
-    short = loaded(name).get_short_help_str(300)
-    assert short.rstrip(".") == COMMANDS[name].summary.rstrip("."), "the overview's line is the command's own"
+    summary, own = COMMANDS[name].summary, loaded(name).help or ""
+    assert summary.split()[0] == own.split()[0], "the overview's line and the command's own begin with the same verb"
+    assert len(summary) <= 60 and summary.endswith(".")
 
 
 @pytest.mark.parametrize("name", ["diagnose", "query", "migrate", "doctor", "completion"])
@@ -203,8 +206,6 @@ def test_doctor_says_how_it_stands():
 
 
 def test_doctor_fails_where_the_embedded_product_cannot_work(monkeypatch):
-    import importlib.util
-
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "chdb" else real(name))
     ran = here("doctor")
@@ -236,4 +237,5 @@ def test_the_demo_shows_each_verdict_beside_the_truth():
     agree, count = re.search(r"\n(\d+) of (\d+) flows: the verdict is", done.stdout).groups()
     assert done.stdout.count(" agree\n") == int(agree)
     assert done.stdout.count(" truth ") == int(count)
-    assert "as_receiver_s" in done.stdout  # the store was asked
+    assert f"$ tcpblame query {QUESTION} --store " in done.stdout
+    assert "\nhost " in done.stdout and "\n10.77.1.3 " in done.stdout, "the store was asked"

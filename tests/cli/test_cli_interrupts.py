@@ -1,8 +1,11 @@
 """What ends a run from outside: Ctrl-C, a reader that goes away, a store that somebody else holds."""
 
+import array
+import fcntl
 import os
 import signal
 import subprocess
+import termios
 import time
 
 import pytest
@@ -11,12 +14,11 @@ from sinks.clickhouse.embedded import EmbeddedStore
 from tests.cli.running import COMMAND, DEMO, LIMIT_S, ROOT, ZERO_WINDOW, apart, one_line
 
 
-def started(*arguments, **pipes):
-    """A run that goes on."""
-    return subprocess.Popen(
-        [*COMMAND, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
-        start_new_session=True, **pipes,
-    )  # fmt: skip
+def started(*arguments):
+    """A run that goes on, in a session of its own."""
+    pipe = subprocess.PIPE
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=ROOT, start_new_session=True)
 
 
 def wait_until_it_reads(child):
@@ -32,10 +34,6 @@ def wait_until_it_reads(child):
 
 
 def _unread(descriptor):
-    import array
-    import fcntl
-    import termios
-
     size = array.array("i", [0])
     fcntl.ioctl(descriptor, termios.FIONREAD, size)
     return size[0]

@@ -2,6 +2,7 @@
 
 import pytest
 
+import tcpblame.settings as settings_module
 from streams.inference.engine import Settings as EngineSettings
 from tcpblame.exits import UserError
 from tcpblame.probe_ids import capture_name, probe_ids
@@ -63,10 +64,8 @@ def test_a_wrong_setting_is_wrong_usage(variable, value):
 
 
 def test_every_variable_is_documented():
-    import tcpblame.settings
-
     for variable in VARIABLES:
-        assert f"| {variable} |" in (tcpblame.settings.__doc__ or "")
+        assert f"| {variable} |" in (settings_module.__doc__ or "")
 
 
 def test_each_capture_is_a_probe_of_its_own():
