@@ -149,8 +149,10 @@ def test_while_repairs_are_out_it_is_recovery() -> None:
 @pytest.mark.xfail(strict=True, reason="time is booked under the state after it")
 def test_after_a_timer_it_is_timeout_until_all_is_repaired() -> None:
     talk = established()
-    flight(talk, 20 * MS, 10)
-    talk.data(240 * MS, MSS, at=0)
+    talk.data(20 * MS, MSS)
+    talk.ack(28 * MS)
+    flight(talk, 40 * MS, 10)
+    talk.data(300 * MS, MSS, at=MSS)
     talk.ack(950 * MS)
     assert states(talk) == ["timeout"]
 
