@@ -12,8 +12,16 @@ from streams.inference.statistic import Statistic
 
 STATISTIC = Statistic(
     name="acks",
+    front=("dup_run", "wnd_raw"),
     extends=("sequence",),
-    flow={"dup_run": "u2", "wnd_raw": "u2", "duplicate_acks": "u4", "triple_duplicate_acks": "u4", "acked_bytes": "i8", "w_acked_bytes": "i8"},
+    flow={
+        "dup_run": "u2",
+        "wnd_raw": "u2",
+        "duplicate_acks": "u4",
+        "triple_duplicate_acks": "u4",
+        "acked_bytes": "i8",
+        "w_acked_bytes": "i8",
+    },
     provides=("advanced", "duplicate"),
     flows=("duplicate_acks", "triple_duplicate_acks"),
 )

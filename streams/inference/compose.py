@@ -99,7 +99,7 @@ class Composition:
     names: tuple[str, ...]
     conn: np.dtype[np.void]
     flow: np.dtype[np.void]
-    front_bytes: int  # the part of a flow record that every segment touches
+    flow_parts: tuple[int, int]  # where the front and the hot part of a flow record end, in bytes
     layout: str  # hash of names and layouts, for saved state
     process: Callable[..., Any]
     sweep: Callable[..., Any]
@@ -179,7 +179,9 @@ def written_fields(source: str) -> set[str]:
     """Names of the state fields that a file's functions assign to, as ``c["name"]``, ``f["name"]`` or ``g["name"]``."""
     found = set()
     for node in ast.walk(ast.parse(source)):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
+        )
         for target in targets:
             for part in ast.walk(target):
                 if (
@@ -206,24 +208,28 @@ def hot_fields(source: str) -> set[str]:
     return found
 
 
-def layouts(loaded: dict[str, tuple[Statistic, ModuleType]]) -> tuple[np.dtype[np.void], np.dtype[np.void], int]:
-    """The connection and flow records, and how many bytes at the front of a flow record are hot.
+def layouts(
+    loaded: dict[str, tuple[Statistic, ModuleType]],
+) -> tuple[np.dtype[np.void], np.dtype[np.void], tuple[int, int]]:
+    """The connection and flow records, and where the front and the hot part of a flow record end, in bytes.
 
-    Fields that every segment touches come first, so that few cache lines are; within each part wide fields come first,
-    so that every field is aligned.
+    What every segment touches in both flows comes first, then what it touches in the flow that sends data, then the
+    rest, so that few cache lines are needed; within each part wide fields come first, so that every field is aligned.
     """
     conn = dict(CONNECTION)
     flow: dict[str, str] = {}
     hot = set(CONNECTION)
+    front: set[str] = set()
     for statistic, module in loaded.values():
         conn.update(statistic.connection)
         flow.update(statistic.flow)
         hot |= hot_fields(Path(inspect.getsourcefile(module) or "").read_text()) | set(statistic.hot)
+        front |= set(statistic.front)
 
     def packed(fields: dict[str, str]) -> np.dtype[np.void]:
-        def place(name: str) -> tuple[bool, int, bool]:
+        def place(name: str) -> tuple[bool, bool, int, bool]:
             dtype = np.dtype(fields[name])
-            return name not in hot, -dtype.base.itemsize, bool(dtype.shape)
+            return name not in front, name not in hot, -dtype.base.itemsize, bool(dtype.shape)
 
         names = sorted(fields, key=place)
         offsets, at = [], 0
@@ -239,13 +245,18 @@ def layouts(loaded: dict[str, tuple[Statistic, ModuleType]]) -> tuple[np.dtype[n
 
     record = packed(flow)
     fields = record.fields or {}
-    front = max(int(fields[name][1]) + fields[name][0].itemsize for name in fields if name in hot)
-    return packed(conn), record, front
+    ends = {name: int(fields[name][1]) + fields[name][0].itemsize for name in fields}
+    front_end = max((end for name, end in ends.items() if name in front), default=0)
+    return packed(conn), record, (front_end, max(end for name, end in ends.items() if name in hot))
 
 
 def hooks_text(names: Sequence[str], loaded: dict[str, tuple[Statistic, ModuleType]]) -> str:
     """The generated hooks: each calls the statistics' own, in order."""
-    lines = ["", "@inlined", "def hook_segment(table, seg, i, c, f, g, d, t, flags, seq, ack, payload, window, options):"]
+    lines = [
+        "",
+        "@inlined",
+        "def hook_segment(table, seg, i, c, f, g, d, t, flags, seq, ack, payload, window, options):",
+    ]
     for name in names:
         statistic, module = loaded[name]
         if hasattr(module, "on_segment"):
@@ -282,7 +293,7 @@ def compose(names: Sequence[str] = ALL) -> Composition:
     loaded = _load(names)
     ordered = order(loaded)
     check_writers(loaded)
-    conn, flow, front = layouts(loaded)
+    conn, flow, parts = layouts(loaded)
     skeleton = Path(__file__).with_name("skeleton.py").read_text()
     head, _, body = skeleton.partition(_MARK)
     imports = "\n".join(f"from {PACKAGE} import {name} as _{name}" for name in ordered)
@@ -296,7 +307,7 @@ def compose(names: Sequence[str] = ALL) -> Composition:
         tuple(ordered),
         conn,
         flow,
-        front,
+        parts,
         layout,
         module.process,
         module.sweep,

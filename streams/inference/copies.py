@@ -17,6 +17,7 @@ _NEAR_NS = 1_000_000
 
 STATISTIC = Statistic(
     name="copies",
+    front=("copy_hash", "copy_at", "copy_ns", "doubled", "captured_twice"),
     flow={"copy_hash": f"({_DEPTH},)u4", "copy_at": "u1", "copy_ns": "i8", "doubled": "u1", "captured_twice": "u4"},
     provides=("captured_twice",),
     gate="captured_twice",

@@ -8,6 +8,7 @@ _CE = 3
 
 STATISTIC = Statistic(
     name="counters",
+    front=("packets", "wire_bytes", "payload_bytes", "w_packets", "w_payload_bytes"),
     flow={
         "packets": "i8",
         "wire_bytes": "i8",

@@ -159,7 +159,7 @@ class Engine:
         scalars[tables.IDLE_NS] = self.settings.idle_timeout_ns
         scalars[tables.CONNECTIONS_PER_SHARD] = self.settings.connections_per_shard
         scalars[tables.HALF_OPEN_PER_SHARD] = self.settings.half_open_per_shard
-        scalars[tables.FRONT_BYTES] = self.composition.front_bytes
+        scalars[tables.FRONT_BYTES], scalars[tables.HOT_BYTES] = self.composition.flow_parts
         scalars[tables.FREE_SLOT] = NOTHING
         scalars[tables.FREE_HELD] = NOTHING
         scalars[tables.SEED] = int.from_bytes(np.random.default_rng().bytes(7), "little")
@@ -205,7 +205,9 @@ class Engine:
         conn[: len(old.conn) - 1] = old.conn[:-1]
         flow = np.zeros(2 * slots + 1, old.flow.dtype)
         flow[: len(old.flow) - 1] = old.flow[:-1]
-        self._table = old._replace(conn=conn, flow=flow, index=reindex(conn, int(old.scalars[tables.FRESH_SLOT]), slots))
+        self._table = old._replace(
+            conn=conn, flow=flow, index=reindex(conn, int(old.scalars[tables.FRESH_SLOT]), slots)
+        )
 
     def _grow_held(self) -> None:
         """Keep room in the pool of held rows for any step, up to _HELD_MOST rows."""

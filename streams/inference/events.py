@@ -47,7 +47,16 @@ def end_episode(table, c, g, d, t):
     """A loss episode of flow g (src: end d) is over at t."""
     cause = _TIMEOUT if g["episode_timeout"] else _FAST
     emit_event(
-        table, c, d, i64(_LOSS), i64(g["episode_ns"]), t, i64(NETWORK), i64(cause), i64(g["episode_packets"]), i64(g["episode_bytes"])
+        table,
+        c,
+        d,
+        i64(_LOSS),
+        i64(g["episode_ns"]),
+        t,
+        i64(NETWORK),
+        i64(cause),
+        i64(g["episode_packets"]),
+        i64(g["episode_bytes"]),
     )
     g["episode_ns"] = 0
     g["episode_packets"] = 0

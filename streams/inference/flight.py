@@ -20,6 +20,8 @@ _GROWTH_NUM, _GROWTH_DEN = 5, 4
 
 STATISTIC = Statistic(
     name="flight",
+    front=("flight_bytes",),
+    hot=("round_before", "round_free", "flat_rounds", "rounds"),
     flow={
         "flight_bytes": "u4",
         "flight_max_bytes": "u4",

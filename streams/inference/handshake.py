@@ -37,6 +37,7 @@ _TIMESTAMP_BYTES = 12
 
 STATISTIC = Statistic(
     name="handshake",
+    front=("offers", "leg_handshake_ns", "mss", "mss_top"),
     connection={"ecn": "u1", "synack_ns": "i8", "ts_used": "u1"},
     flow={
         "offers": "u1",
@@ -71,8 +72,10 @@ def on_syn(c, f, g, t, flags, options, syn_repeated, seg, i):
     if options & SEG_OPTIONS_CUT:
         offers |= OFFERS_CUT
     if flags & ACK:
-        # RFC 3168: SYN-ACK with ECE and without CWR accepts; RFC 9768: any other of the three bits set is accurate ECN.
-        if g["offers"] & OFFER_ACC_ECN and flags & (AE | CWR):
+        # RFC 3168: SYN-ACK with ECE and without CWR accepts; RFC 9768: any other of the three bits set is accurate ECN,
+        # but for all three: an answer that merely reflects the SYN.
+        reflected = flags & (AE | CWR | ECE) == (AE | CWR | ECE)
+        if g["offers"] & OFFER_ACC_ECN and flags & (AE | CWR) and not reflected:
             c["ecn"] = 2
         elif flags & (ECE | CWR) == ECE:
             c["ecn"] = 1
@@ -80,7 +83,7 @@ def on_syn(c, f, g, t, flags, options, syn_repeated, seg, i):
             c["synack_ns"] = t
             if g["marks"] & SYN_SEEN and i64(g["syn_again"]) == 0 and i64(c["syn_ns"]):
                 f["leg_handshake_ns"] = max(t - i64(c["syn_ns"]), 1)
-        if offers & OFFER_TS:
+        if offers & OFFER_TS and (g["offers"] & (OFFER_TS | OFFERS_CUT) or not g["marks"] & SYN_SEEN):
             c["ts_used"] = 1
     elif flags & (ECE | CWR) == (ECE | CWR):
         offers |= OFFER_ACC_ECN if flags & AE else OFFER_ECN

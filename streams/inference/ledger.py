@@ -22,6 +22,7 @@ from schemas.causes import CAUSE
 from schemas.columns import FIN, PSH, SYN, inlined, plain
 from streams.inference.events import STALL_NS, note_stall
 from streams.inference.lifecycle import FIN_ACKED, MIDSTREAM, REFUSED, SYN_ACK
+from streams.inference.pacing import looks_paced
 from streams.inference.recovery import BY_PROBE, BY_TIMEOUT, FAST, NO_REPEAT, OPEN
 from streams.inference.rtt import near_leg, recent_min
 from streams.inference.rwnd import edge_plausible
@@ -60,6 +61,7 @@ SMALL_TAIL, OPEN_TAIL = 1, 2
 
 STATISTIC = Statistic(
     name="ledger",
+    front=("blocked", "zeroed", "request_ns"),
     extends=("settling", "flight"),
     connection={"opened": "u1"},
     flow={
@@ -87,62 +89,73 @@ def allowance_ns(f):
 
 
 @plain
-def book_sender(table, c, f, d, t):
-    """Book the sender's own time up to t: producer while in flight, then think time or idleness."""
+def divide(c, f, d, t):
+    """How the sender's own time up to t divides: (slot until `first`, `first`, slot until `second`, `second`, slot
+    until t): a producer while in flight, then think time from the peer's request on, or idleness."""
     quiet = i64(f["quiet_ns"])
-    slot = i64(SMALL if f["tail"] & SMALL_TAIL else PRODUCER)
+    own = i64(SMALL if f["tail"] & SMALL_TAIL else PRODUCER)
     if quiet == 0:
-        book(table, f, t, slot)
-        return
-    book(table, f, quiet, slot)
+        return own, t, own, t, own
     request = i64(f["request_ns"])
     if request and i64(c["opener"]) != d + 1:
-        book(table, f, max(request, quiet), i64(IDLE))
-        book(table, f, t, i64(THINK))
-        return
+        return own, quiet, i64(IDLE), max(request, quiet), i64(THINK)
     rtt = recent_min(f) + near_leg(f)
     if request or t - quiet > max(3 * rtt, _IDLE_NS):
-        book(table, f, t, i64(IDLE))
-    else:
-        book(table, f, t, slot)
+        return own, quiet, i64(IDLE), t, i64(IDLE)
+    return own, t, own, t, own
+
+
+@inlined
+def book_sender(table, c, f, d, t):
+    """Book the sender's own time up to t."""
+    before, first, between, second, after = divide(c, f, d, t)
+    book(table, f, first, before)
+    book(table, f, second, between)
+    book(table, f, t, after)
 
 
 @plain
-def explain(table, c, f, d, t, kind, trigger, phase_before, paced):
-    """Book the silence of flow f that its segment at t ends."""
-    start = i64(f["ledger_ns"])
-    chance = i64(f["opportunity_ns"])
-    allow = allowance_ns(f)
-    slot = i64(-1)
+def explain(f, t, kind, trigger, phase_before, silence_ns, flight_before):
+    """The slot of the silence of flow f that its segment at t ends; -1: the sender's own, to be divided."""
     if not f["begun"]:
-        slot = i64(OPEN_GAP)
-    elif phase_before != OPEN:
-        slot = i64(FAST_RECOVERY if phase_before == FAST else TIMEOUT)
-    elif f["blocked"]:
+        return i64(OPEN_GAP)
+    if phase_before != OPEN:
+        return i64(FAST_RECOVERY if phase_before == FAST else TIMEOUT)
+    allow = allowance_ns(f)
+    if f["blocked"]:
         opened = i64(f["opened_ns"])
         if opened == 0 or trigger != NO_REPEAT or t - opened <= allow:
-            slot = i64(ZERO_WINDOW if f["zeroed"] else WINDOW_FULL)
-    elif kind == NEW:
-        small = f["tail"] & SMALL_TAIL
-        if not small and (chance == 0 or t - chance <= allow or (f["tail"] & OPEN_TAIL and not i64(f["quiet_ns"]))):
-            slot = i64(SLOW_START if not f["reduced"] else CWND)
-        elif paced and not small:
-            slot = i64(PACED)
-    elif chance == 0:  # sent again, and there was no room for anything new
-        if trigger == BY_TIMEOUT:
-            slot = i64(TIMEOUT)
-        elif trigger == BY_PROBE:
-            slot = i64(TAIL)
-        else:
-            slot = i64(FAST_RECOVERY)
+            return i64(ZERO_WINDOW if f["zeroed"] else WINDOW_FULL)
+        return i64(-1)
+    chance = i64(f["opportunity_ns"])
+    if kind == NEW:
+        if f["tail"] & SMALL_TAIL:
+            return i64(-1)
+        if chance == 0 or t - chance <= allow or (f["tail"] & OPEN_TAIL and not i64(f["quiet_ns"])):
+            return i64(CWND if f["reduced"] else SLOW_START)
+        if looks_paced(f, silence_ns, flight_before):
+            return i64(PACED)
+        return i64(-1)
+    if chance:
+        return i64(-1)
+    # Sent again, and there was no room for anything new.
+    if trigger == BY_TIMEOUT:
+        return i64(TIMEOUT)
+    return i64(TAIL if trigger == BY_PROBE else FAST_RECOVERY)
+
+
+@inlined
+def end_silence(table, c, f, d, t, kind, trigger, phase_before, silence_ns, flight_before):
+    """Book the silence of flow f that its segment at t ends."""
+    start = i64(f["ledger_ns"])
+    slot = explain(f, t, kind, trigger, phase_before, silence_ns, flight_before)
     if slot >= 0:
         book(table, f, t, slot)
     else:
         book_sender(table, c, f, d, t)
-        slot = i64(PRODUCER)
         f["round_free"] = 1
     if t - start > STALL_NS and f["track"] & DATA_SEEN:
-        note_stall(table, c, f, d, start, t, slot)
+        note_stall(table, c, f, d, start, t, slot if slot >= 0 else i64(PRODUCER))
 
 
 @plain
@@ -251,16 +264,32 @@ def begin_silence(f, t, flags, payload):
 
 
 @inlined
-def on_segment(table, c, f, g, d, t, flags, payload, kind, trigger, advanced, window_opened, phase_before, paced):
+def on_segment(
+    table,
+    c,
+    f,
+    g,
+    d,
+    t,
+    flags,
+    payload,
+    kind,
+    trigger,
+    advanced,
+    window_opened,
+    phase_before,
+    silence_ns,
+    flight_before,
+):
     if not c["opened"] and (i64(c["established_ns"]) or c["facts"] & MIDSTREAM):
         open_ledger(table, c, f, g, t)
     if c["opened"]:
         if kind == NEW and (payload or flags & FIN) or kind == REPEAT or kind == REPAIR:  # noqa: PLR1714
             if not flags & SYN:
-                explain(table, c, f, d, t, kind, trigger, phase_before, paced)
+                end_silence(table, c, f, d, t, kind, trigger, phase_before, silence_ns, flight_before)
                 begin_silence(f, t, flags, payload)
         elif kind == PROBE and i64(f["blocked"]):
-            explain(table, c, f, d, t, kind, trigger, phase_before, paced)
+            end_silence(table, c, f, d, t, kind, trigger, phase_before, silence_ns, flight_before)
             f["opened_ns"] = 0
         if payload:
             g["request_ns"] = t

@@ -23,6 +23,7 @@ MIDSTREAM = 2
 
 STATISTIC = Statistic(
     name="lifecycle",
+    front=("marks", "fin_seq"),
     connection={"facts": "u1", "reset_by": "u1", "syn_ns": "i8", "established_ns": "i8"},
     flow={"marks": "u1", "isn": "u4", "fin_seq": "u4", "syn_again": "u2"},
     provides=("syn_repeated",),

@@ -25,6 +25,7 @@ _DUPTHRESH = 3
 
 STATISTIC = Statistic(
     name="recovery",
+    front=("phase",),
     flow={
         "phase": "u1",
         "recover": "u4",
@@ -74,7 +75,9 @@ def why(f, t, end, silence):
     above = 0
     if i64(f["sack_n"]):
         above = diff(i64(f["sack_right"][i64(f["sack_n"]) - 1]), end)
-    quiet = silence * 10 >= rto * 8 and (t - i64(f["progress_ns"])) * 10 >= rto * 8
+    # Without any progress yet progress_ns is 0, and ten times the time since then overflows: scale the timer instead.
+    enough = (rto * 8 + 9) // 10
+    quiet = silence >= enough and t - i64(f["progress_ns"]) >= enough
     if phase == FAST:
         return BY_TIMEOUT if quiet else BY_EPISODE
     if phase == TIMEOUT:

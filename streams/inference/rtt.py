@@ -23,7 +23,8 @@ _OCTAVE = 4
 _LOWEST_US = 16
 # A window's median comes from up to SAMPLES samples, thinned by powers of two as they come.
 SAMPLES = 8
-# Times in the ring are in units of 16 ns (wraps after 68 s; older entries are dropped at 60 s).
+# Times in the ring are in units of 16 ns, which wrap after 68 s. So the time of the newest entry is kept whole, an entry's
+# age is that and the distance of their ticks, and entries that are 60 s old when one is added are known as too old.
 _TICK_SHIFT = 4
 _OLDEST_TICKS = 60_000_000_000 >> _TICK_SHIFT
 # Two notions of the smallest RTT: for ever, and lately (BBR's 10 s), by two half-window buckets.
@@ -31,12 +32,18 @@ _RECENT_NS = 5_000_000_000
 
 STATISTIC = Statistic(
     name="rtt",
-    hot=("ring_n", "ring_at", "ring_seq", "ring_tick", "srtt_ns", "rttvar_ns", "rtt_min_ns", "rtt_recent_ns"),
+    front=("ring_n", "echo_val", "echo_last", "echo_ns"),
+    hot=(
+        "ring_n", "ring_at", "ring_seq", "ring_tick", "srtt_ns", "rttvar_ns", "rtt_min_ns", "rtt_recent_ns",
+        "rtt_before_ns", "rtt_since_ns", "rtt_samples", "rtt_histogram", "w_rtt_min_ns", "w_rtt_samples", "w_rtt_kept",
+    ),
     flow={
         "ring_n": "u1",
         "ring_at": "u1",
         "ring_seq": f"({RING},)u4",
         "ring_tick": f"({RING},)u4",
+        "ring_old": "u1",  # how many of the oldest entries are too old
+        "ring_ns": "i8",  # time of the newest entry
         "repeat_ns": "i8",  # time of the last repetition
         "srtt_ns": "i8",
         "rttvar_ns": "i8",
@@ -157,25 +164,35 @@ def take_sample(g, t, sample):
     g["w_rtt_samples"] = n + 1
 
 
+@inlined
+def age_ticks(f, t, at):
+    """How long ago the ring's entry `at` was sent; right for those that are not too old."""
+    newest = i64(f["ring_ns"]) >> _TICK_SHIFT
+    return (t >> _TICK_SHIFT) - newest + ((newest - i64(f["ring_tick"][at])) & MASK)
+
+
 @plain
 def match(g, t, ack):
     """Drop ring entries that the ACK passes; a sample if it names one exactly, sent after the last repetition."""
     n = i64(g["ring_n"])
     at = i64(g["ring_at"])
+    old = i64(g["ring_old"])
     sample = i64(0)
     while n:
         behind = diff(i64(g["ring_seq"][at]), ack)
         if behind > 0:
             break
-        ticks = ((t >> _TICK_SHIFT) - i64(g["ring_tick"][at])) & MASK
-        if behind == 0 and ticks < _OLDEST_TICKS:
+        ticks = age_ticks(g, t, at)
+        if behind == 0 and old == 0 and ticks < _OLDEST_TICKS:
             sent = t - (ticks << _TICK_SHIFT)
             if sent > i64(g["repeat_ns"]):
                 sample = max(ticks << _TICK_SHIFT, 1)
         at = (at + 1) % RING
         n -= 1
+        old = max(old - 1, 0)
     g["ring_n"] = n
     g["ring_at"] = at
+    g["ring_old"] = old
     if sample:
         take_sample(g, t, sample)
     return sample
@@ -189,9 +206,15 @@ def on_segment(f, g, t, flags, ack, payload, options, kind, advanced, seg, i):
     if kind == NEW and payload:
         n = i64(f["ring_n"])
         if n < RING:
-            at = (i64(f["ring_at"]) + n) % RING
+            first = i64(f["ring_at"])
+            old = i64(f["ring_old"])
+            while old < n and age_ticks(f, t, (first + old) % RING) >= _OLDEST_TICKS:
+                old += 1
+            at = (first + n) % RING
             f["ring_seq"][at] = f["snd_nxt"]
             f["ring_tick"][at] = u32(t >> _TICK_SHIFT)
+            f["ring_old"] = old
+            f["ring_ns"] = t
             f["ring_n"] = n + 1
     elif kind == REPEAT or kind == REPAIR:  # noqa: PLR1714
         f["repeat_ns"] = t

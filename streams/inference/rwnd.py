@@ -19,6 +19,7 @@ SCALE_UNKNOWN, SCALE_SEEN, SCALE_INFERRED = 0, 1, 2
 
 STATISTIC = Statistic(
     name="rwnd",
+    front=("edge", "edge_valid", "scale", "scale_how", "rwnd_bytes", "rwnd_min_bytes", "rwnd_max_bytes", "zero_ns"),
     flow={
         "edge": "u4",  # right edge: una + window, only ever moves right
         "edge_hits": "u1",  # sends that left less than a segment of window, at an unproven scale
@@ -48,7 +49,8 @@ def settle_scale(f, g):
     if f["marks"] & SYN_SEEN and not f["offers"] & OFFERS_CUT:
         answered = f["marks"] & SYN_ACK or (g["marks"] & SYN_SEEN and not g["offers"] & OFFERS_CUT)
         if answered:
-            both = f["offers"] & OFFER_WSCALE and (f["marks"] & SYN_ACK or g["offers"] & OFFER_WSCALE)
+            asked = g["offers"] & (OFFER_WSCALE | OFFERS_CUT) or not g["marks"] & SYN_SEEN
+            both = f["offers"] & OFFER_WSCALE and asked
             how = SCALE_SEEN
             scale = i64(f["wscale_option"]) if both else 0
         elif not f["offers"] & OFFER_WSCALE:

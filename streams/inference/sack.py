@@ -13,6 +13,7 @@ RANGES = 4
 
 STATISTIC = Statistic(
     name="sack",
+    front=("sack_n",),
     flow={
         "sack_n": "u1",
         "sack_overflow": "u1",

@@ -25,6 +25,7 @@ SENT = 16  # a segment of src was seen: snd_nxt is its own, not only what an ACK
 
 STATISTIC = Statistic(
     name="sequence",
+    front=("track", "snd_nxt", "una", "ts_top", "ip_id_top", "hole_n"),
     flow={
         "track": "u1",
         "snd_nxt": "u4",
@@ -214,9 +215,7 @@ def on_segment(f, g, t, seq, ack, payload, flags, options, seg, i):
             kind = NEW
             new_bytes = payload
         elif length or seq != i64(f["snd_nxt"]):
-            kind, new_bytes, old_bytes = unusual(
-                f, t, seq, payload, length, options, i64(f["zero_ns"]) != 0, seg, i
-            )
+            kind, new_bytes, old_bytes = unusual(f, t, seq, payload, length, options, i64(f["zero_ns"]) != 0, seg, i)
         if payload:
             f["track"] = i64(f["track"]) | DATA_SEEN
         if kind == NEW or kind == REPEAT or kind == REPAIR:  # noqa: PLR1714

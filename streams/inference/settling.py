@@ -21,6 +21,7 @@ _HOLD_NS = 4_000_000_000
 
 STATISTIC = Statistic(
     name="settling",
+    front=("window_ns", "held_head", "done"),
     hot=("ledger_ns", "done", "booked_us", "w_booked_us", "gaps", "w_gaps", "window_ns", "held_head"),
     flow={
         "ledger_ns": "i8",  # everything before is booked; 0: the flow's time has not begun
@@ -77,15 +78,21 @@ def write_held(table, f):
     give_held(table, k)
 
 
-@plain
+@inlined
 def book(table, f, to, slot):
-    """Book the time from the flow's ledger to `to` under one slot; settles held rows that this completes."""
+    """Book the time from the flow's ledger to `to` (int64) under one slot (int64); settles held rows that this
+    completes. The table is only handed on where a row is held: its many arrays are dear to pass to a function."""
+    if f["held_head"]:
+        book_held(table, f, to, slot)
+    book_open(f, to, slot)
+
+
+@plain
+def book_held(table, f, to, slot):
+    """The part of :func:`book` that concerns held rows; comes before :func:`book_open`."""
     start = i64(f["ledger_ns"])
     if start == 0 or f["done"] or to <= start:
         return
-    span = to // 1000 - start // 1000
-    f["booked_us"][slot] += span
-    f["gaps"] = i64(f["gaps"]) + 1
     while f["held_head"]:
         meta = table.held_meta[i64(f["held_head"]) - 1]
         end = i64(meta["end_ns"])
@@ -97,11 +104,22 @@ def book(table, f, to, slot):
         if to < end:
             break
         write_held(table, f)
+
+
+@plain
+def book_open(f, to, slot):
+    """The part of :func:`book` that concerns the flow and its open window; moves the ledger."""
+    start = i64(f["ledger_ns"])
+    if start == 0 or f["done"] or to <= start:
+        return
+    until = to // 1000
+    f["booked_us"][slot] += until - start // 1000
+    f["gaps"] = i64(f["gaps"]) + 1
     opened = i64(f["window_ns"])
     if opened:
         begin = max(start, opened)
         if to > begin:
-            f["w_booked_us"][slot] = u32(i64(f["w_booked_us"][slot]) + to // 1000 - begin // 1000)
+            f["w_booked_us"][slot] = u32(i64(f["w_booked_us"][slot]) + until - begin // 1000)
             f["w_gaps"] = i64(f["w_gaps"]) + 1
     f["ledger_ns"] = to
 

@@ -402,9 +402,7 @@ def enter(table, seg, i, source, d, home, a_hi, a_lo, a_port, b_hi, b_lo, b_port
         return i64(-1), FULL
     if table.scalars[tables.FREE_SLOT] < 0 and table.scalars[tables.FRESH_SLOT] >= table.conn.shape[0] - 1:
         return i64(-1), NO_SLOT
-    slot = create(
-        table, home, source, i64(seg.tenant[i]), a_hi, a_lo, a_port, b_hi, b_lo, b_port, d, t, flags, shard
-    )
+    slot = create(table, home, source, i64(seg.tenant[i]), a_hi, a_lo, a_port, b_hi, b_lo, b_port, d, t, flags, shard)
     return slot, DONE
 
 
@@ -450,7 +448,7 @@ def look_ahead(seg, begin, end, source_of_tap, table):
         home = home_of(seg, i, source_of_tap, table)
         table.ahead[i - begin] = home
         prefetch(table.index, home & mask, i64(0))
-    front = i64(table.scalars[tables.FRONT_BYTES])
+    front, hot = i64(table.scalars[tables.FRONT_BYTES]), i64(table.scalars[tables.HOT_BYTES])
     for i in range(begin, end):
         home = table.ahead[i - begin]
         at = home & mask
@@ -462,9 +460,18 @@ def look_ahead(seg, begin, end, source_of_tap, table):
             slot = (entry & 0xFFFFFFFF) - 1
             prefetch(table.conn, slot, i64(0))
             prefetch(table.conn, slot, i64(64))
+            d = 0
+            if backwards(
+                seg.src_hi[i], seg.src_lo[i], i64(seg.src_port[i]), seg.dst_hi[i], seg.dst_lo[i], i64(seg.dst_port[i])
+            ):
+                d = 1
+            # The record that the data belongs to: this segment's flow, or for a bare ACK the one that it acknowledges.
+            if i64(seg.payload_bytes[i]) == 0:
+                d = 1 - d
+            for line in range(0, hot, 64):
+                prefetch(table.flow, 2 * slot + d, i64(line))
             for line in range(0, front, 64):
-                prefetch(table.flow, 2 * slot, i64(line))
-                prefetch(table.flow, 2 * slot + 1, i64(line))
+                prefetch(table.flow, 2 * slot + 1 - d, i64(line))
 
 
 @kernel
@@ -610,4 +617,3 @@ def overflow_events(table, begin):
                 return i64(shard), FULL
             tell_overflow(table, shard, width)
     return i64(table.shard.shape[0]), DONE
-

@@ -1,26 +1,26 @@
 """The engine's state as bytes: what a checkpoint holds and a restart reads.
 
-Layout: MAGIC, header length (u4, little endian), header (JSON: layout hash, record layouts, sources, marks), then the
-records of live connections, their two flows each, their held rows, and the shards. Pointers are written as positions in
-these arrays and the index is left out, so that a restored engine is compact. A state written by another set of
-statistics is converted by field name: what is missing starts at zero.
+Layout: MAGIC, CRC-32 of all that follows, header length (both u4, little endian), header (JSON: layout hash, record
+layouts, sources, marks), then the records of live connections, their two flows each, their held rows, and the shards.
+Pointers are written as positions in these arrays and the index is left out, so that a restored engine is compact. A
+state written by another set of statistics is converted by field name: what is missing starts at zero.
 """
 
 import json
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.columns import SHARDS
-from schemas.rows import Source
 from streams.inference import table as tables
 from streams.inference.table import HELD_META
 
 if TYPE_CHECKING:
     from streams.inference.engine import Engine
 
-MAGIC = b"TBSTATE1"
+MAGIC = b"TBSTATE2"
 _KEPT = ("CONNECTIONS", "HALF_OPEN", "EVICTED", "HALF_OPEN_EVICTED", "EXPIRED", "SEGMENTS", "CLOCK_STEPS", "CREATED",
          "HELD_OVERFLOW")  # fmt: skip
 _LARGEST_HEADER = 1 << 24
@@ -57,7 +57,7 @@ def _converted(records: npt.NDArray[Any], dtype: np.dtype[np.void]) -> npt.NDArr
 
 def dump(engine: "Engine") -> bytes:
     """Everything that the engine knows, rows not yet drained excepted."""
-    table = engine._table  # noqa: SLF001  (the engine's own other half)
+    table = engine._table
     used = int(table.scalars[tables.FRESH_SLOT])
     live = np.flatnonzero(table.conn["state"][:used])
     held = np.flatnonzero(table.held_meta["used"])
@@ -85,22 +85,29 @@ def dump(engine: "Engine") -> bytes:
         "shard": _layout(shard.dtype),
         "n": len(conn),
         "held": len(held),
-        "sources": [[s.probe, s.tap, s.capture] for s in engine._sources],  # noqa: SLF001
-        "watermarks": engine._watermark,  # noqa: SLF001
-        "swept": engine._swept,  # noqa: SLF001
+        "sources": [[s.probe, s.tap, s.capture] for s in engine._sources],
+        "watermarks": engine._watermark,
+        "swept": engine._swept,
         "totals": {name: int(table.scalars[getattr(tables, name)]) for name in _KEPT},
     }
     text = json.dumps(header, separators=(",", ":")).encode()
     parts = (conn, flow, table.held_row[held], meta, shard)
-    return b"".join([MAGIC, len(text).to_bytes(4, "little"), text, *(part.tobytes() for part in parts)])
+    pieces = [len(text).to_bytes(4, "little"), text, *(part.tobytes() for part in parts)]
+    checksum = 0
+    for piece in pieces:
+        checksum = zlib.crc32(piece, checksum)
+    return b"".join([MAGIC, checksum.to_bytes(4, "little"), *pieces])
 
 
 def load(engine: "Engine", data: bytes) -> None:
     """Fill a new engine with what :func:`dump` wrote. Raises ValueError."""
-    start = len(MAGIC) + 4
+    start = len(MAGIC) + 8
     if len(data) < start or data[: len(MAGIC)] != MAGIC:
         raise ValueError("not a saved engine state")
-    size = int.from_bytes(data[len(MAGIC) : start], "little")
+    # Kernels follow the records' pointers unchecked: no damaged byte may reach them.
+    if zlib.crc32(memoryview(data)[start - 4 :]) != int.from_bytes(data[start - 8 : start - 4], "little"):
+        raise ValueError("the saved engine state is damaged or cut short")
+    size = int.from_bytes(data[start - 4 : start], "little")
     if size > _LARGEST_HEADER or start + size > len(data):
         raise ValueError("the saved engine state is cut short")
     try:
@@ -116,7 +123,7 @@ def load(engine: "Engine", data: bytes) -> None:
         if header["window_ns"] != engine.settings.window_ns:
             raise ValueError("the saved engine state has windows of another length")
         _fill(engine, header, arrays)
-    except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"the saved engine state is damaged ({error})") from error
 
 
@@ -126,9 +133,10 @@ def _fill(engine: "Engine", header: dict[str, Any], arrays: list[npt.NDArray[Any
     conn, flow, row, meta, shard = arrays
     n, held = header["n"], header["held"]
     for probe, tap, capture in header["sources"]:
-        engine._source(probe, tap, capture)  # noqa: SLF001
-    assert [[s.probe, s.tap, s.capture] for s in engine._sources] == header["sources"]  # noqa: S101, SLF001
-    old = engine._table  # noqa: SLF001
+        engine._source(probe, tap, capture)
+    if [[s.probe, s.tap, s.capture] for s in engine._sources] != header["sources"]:
+        raise ValueError("the saved engine state names a source twice")
+    old = engine._table
     slots = max(len(old.conn) - 1, 1 << (n + n // 4).bit_length())
     places = max(len(old.held_row), 1 << (4 * held).bit_length())
     new = old._replace(
@@ -152,6 +160,6 @@ def _fill(engine: "Engine", header: dict[str, Any], arrays: list[npt.NDArray[Any
     # `home` was keyed by the seed of the process that wrote it.
     with np.errstate(over="ignore"):
         engine.composition.rehome(new, n)
-    engine._table = new._replace(index=reindex(new.conn, n, slots))  # noqa: SLF001
-    engine._watermark = {str(k): int(v) for k, v in header["watermarks"].items()}  # noqa: SLF001
-    engine._swept = {str(k): int(v) for k, v in header["swept"].items()}  # noqa: SLF001
+    engine._table = new._replace(index=reindex(new.conn, n, slots))
+    engine._watermark = {str(k): int(v) for k, v in header["watermarks"].items()}
+    engine._swept = {str(k): int(v) for k, v in header["swept"].items()}

@@ -24,7 +24,10 @@ class Statistic:
     connection: dict[str, str] = field(default_factory=dict)  # name -> dtype
     flow: dict[str, str] = field(default_factory=dict)  # names that start with w_ live for one window
     extends: tuple[str, ...] = ()  # statistics whose fields it may write too: one idea in several files
-    hot: tuple[str, ...] = ()  # fields that most segments touch, besides those in inlined functions
+    front: tuple[str, ...] = ()  # fields that every segment touches in both of its flows: they share few cache lines
+    hot: tuple[
+        str, ...
+    ] = ()  # fields that most segments touch in the flow that sends data, besides those in inlined functions
     provides: tuple[str, ...] = ()
     gate: str = ""  # a provided value that, where true, ends the segment's processing
     windows: tuple[str, ...] = ()  # row columns filled

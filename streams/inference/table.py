@@ -42,8 +42,9 @@ AHEAD_FROM = 2048
     CREATED,
     SEED,
     HELD_FULL,  # the pool of held rows may not grow any more
-    FRONT_BYTES,  # the part of a flow record that every segment touches
-) = range(24)
+    FRONT_BYTES,  # end of the part of a flow record that every segment touches in both flows
+    HOT_BYTES,  # and of the part that it touches in the flow that sends data
+) = range(25)
 N_SCALARS = 32
 
 HELD_META = np.dtype(
@@ -97,9 +98,7 @@ def has_room(table):
         table.scalars[N_FLOWS] + MARGIN <= table.out_flow.shape[0]
         and table.scalars[N_WINDOWS] + MARGIN <= table.out_window.shape[0]
         and table.scalars[N_EVENTS] + MARGIN <= table.out_event.shape[0]
-        and (
-            table.scalars[HELD_IN_USE] + MARGIN <= table.held_row.shape[0] or table.scalars[HELD_FULL]
-        )
+        and (table.scalars[HELD_IN_USE] + MARGIN <= table.held_row.shape[0] or table.scalars[HELD_FULL])
     )
 
 
