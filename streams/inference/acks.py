@@ -6,7 +6,7 @@ An ACK above everything seen proves capture loss: the bytes are unseen, and a ho
 """
 
 from schemas.columns import ACK, FIN, RST, SYN, inlined, plain
-from streams.inference.sequence import ACKED, PROBED, SENT, STARTED, open_hole
+from streams.inference.sequence import ACKED, PROBED, SENT, STARTED, SYN_SEEN, open_hole
 from streams.inference.serial import FAR, diff, i64, u32
 from streams.inference.statistic import Statistic
 
@@ -90,11 +90,12 @@ def on_segment(g, t, flags, ack, payload, window, seg, i):
                         g["duplicate_acks"] = i64(g["duplicate_acks"]) + 1
                         if run == 3:
                             g["triple_duplicate_acks"] = i64(g["triple_duplicate_acks"]) + 1
-            elif not track & ACKED and ahead > -FAR:
+            elif not track & ACKED and ahead > -FAR and not g["marks"] & SYN_SEEN:
                 # Met mid-stream: data sent before the capture began is still outstanding.
                 g["una"] = u32(ack)
                 g["track"] = track | ACKED
-        g["wnd_raw"] = window
+        if ack == i64(g["una"]):  # windows are taken from acceptable ACKs only (RFC 9293 section 3.10.7.4)
+            g["wnd_raw"] = window
     return advanced, duplicate
 
 

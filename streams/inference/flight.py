@@ -8,9 +8,8 @@ than a quarter (HyStart, RFC 9406); after a timeout until the window is back at 
 """
 
 from schemas.columns import inlined, plain
-from streams.inference.lifecycle import SYN_SEEN
 from streams.inference.recovery import BY_FAST, BY_TIMEOUT, OPEN, timeout_ns
-from streams.inference.sequence import NEW
+from streams.inference.sequence import DATA_SEEN, NEW, SYN_SEEN
 from streams.inference.serial import diff, i64, u32
 from streams.inference.statistic import Statistic
 
@@ -47,14 +46,13 @@ STATISTIC = Statistic(
 
 
 @inlined
-def accrue(f, t):
+def accrue(f, t, phase):
     """Book the time since the last change under the flight and the state that held in it."""
     since = i64(f["accrued_ns"])
     if since:
         span = t - since
         f["w_flight_area"] += i64(f["flight_bytes"]) * span
         f["w_flight_ns"] += span
-        phase = i64(f["phase"])
         at = phase + 1 if phase else i64(f["reduced"])
         f["w_phase_us"][at] = u32(i64(f["w_phase_us"][at]) + t // 1000 - since // 1000)
     f["accrued_ns"] = t
@@ -101,10 +99,10 @@ def reduce_window(f, trigger):
 
 
 @inlined
-def on_segment(f, g, t, payload, kind, trigger, recovered, advanced, silence_ns):
+def on_segment(f, g, t, payload, kind, trigger, recovered, advanced, silence_ns, phase_before, phase_acked):
     flight_before = i64(f["flight_bytes"])
     if kind and kind <= 4:
-        accrue(f, t)
+        accrue(f, t, phase_before)
         if kind == NEW and payload and flight_before == 0:
             if i64(f["cwnd_bytes"]) == 0 and f["marks"] & SYN_SEEN:
                 f["cwnd_bytes"] = u32(INITIAL_SEGMENTS * i64(f["mss"]))
@@ -118,12 +116,12 @@ def on_segment(f, g, t, payload, kind, trigger, recovered, advanced, silence_ns)
             f["flight_max_bytes"] = u32(flight)
         if flight > i64(f["w_flight_max"]):
             f["w_flight_max"] = u32(flight)
-        if flight > i64(f["cwnd_bytes"]) and i64(f["phase"]) == OPEN:
+        if flight > i64(f["cwnd_bytes"]) and i64(f["phase"]) == OPEN and f["track"] & DATA_SEEN:
             f["cwnd_bytes"] = u32(flight)
         if flight > i64(f["round_top"]):
             f["round_top"] = u32(flight)
     if advanced:
-        accrue(g, t)
+        accrue(g, t, phase_acked)
         flight = max(diff(i64(g["snd_nxt"]), i64(g["una"])), 0)
         g["flight_bytes"] = u32(flight)
         if recovered:
@@ -140,7 +138,7 @@ def on_segment(f, g, t, payload, kind, trigger, recovered, advanced, silence_ns)
 
 @plain
 def on_window_close(f, row, end_ns):
-    accrue(f, end_ns)
+    accrue(f, end_ns, i64(f["phase"]))
     if f["w_flight_ns"] > 0:
         row["flight_mean_bytes"] = f["w_flight_area"] // f["w_flight_ns"]
     row["flight_max_bytes"] = i64(f["w_flight_max"])

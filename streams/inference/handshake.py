@@ -21,8 +21,9 @@ from schemas.columns import (
     inlined,
     plain,
 )
-from streams.inference.lifecycle import ESTABLISHED, SYN_ACK, SYN_SEEN
-from streams.inference.serial import i64
+from streams.inference.lifecycle import ESTABLISHED
+from streams.inference.sequence import SYN_ACK, SYN_SEEN
+from streams.inference.serial import diff, i64
 from streams.inference.statistic import Statistic
 
 # f["offers"]: what the end's SYN carried
@@ -77,7 +78,7 @@ def on_syn(c, f, g, t, flags, options, syn_repeated, seg, i):
         reflected = flags & (AE | CWR | ECE) == (AE | CWR | ECE)
         if g["offers"] & OFFER_ACC_ECN and flags & (AE | CWR) and not reflected:
             c["ecn"] = 2
-        elif flags & (ECE | CWR) == ECE:
+        elif flags & (ECE | CWR) == ECE and (g["offers"] & (OFFER_ECN | OFFER_ACC_ECN) or not g["marks"] & SYN_SEEN):
             c["ecn"] = 1
         if not syn_repeated:
             c["synack_ns"] = t
@@ -117,7 +118,8 @@ def on_segment(c, f, g, t, flags, ack, payload, options, syn_repeated, seg, i):
         if not flags & RST:
             on_syn(c, f, g, t, flags, options, syn_repeated, seg, i)
     elif i64(c["established_ns"]) == t and i64(f["leg_handshake_ns"]) == 0 and i64(c["synack_ns"]) > 0:
-        if g["marks"] & SYN_ACK and i64(g["syn_again"]) == 0 and i64(c["state"]) == ESTABLISHED:
+        answers = diff(ack, i64(g["isn"]) + 1) >= 0
+        if answers and g["marks"] & SYN_ACK and i64(g["syn_again"]) == 0 and i64(c["state"]) == ESTABLISHED:
             f["leg_handshake_ns"] = max(t - i64(c["synack_ns"]), 1)
     if options & OPT_TIMESTAMPS and not flags & SYN:
         c["ts_used"] = 1

@@ -21,12 +21,12 @@ least 1 ms) more, because what the tap sees the sender saw half a leg earlier an
 from schemas.causes import CAUSE
 from schemas.columns import FIN, PSH, SYN, inlined, plain
 from streams.inference.events import STALL_NS, note_stall
-from streams.inference.lifecycle import FIN_ACKED, MIDSTREAM, REFUSED, SYN_ACK
+from streams.inference.lifecycle import FIN_ACKED, MIDSTREAM, REFUSED
 from streams.inference.pacing import looks_paced
 from streams.inference.recovery import BY_PROBE, BY_TIMEOUT, FAST, NO_REPEAT, OPEN
 from streams.inference.rtt import near_leg, recent_min
 from streams.inference.rwnd import edge_plausible
-from streams.inference.sequence import DATA_SEEN, NEW, PROBE, REPAIR, REPEAT
+from streams.inference.sequence import DATA_SEEN, NEW, PROBE, REPAIR, REPEAT, SYN_ACK
 from streams.inference.serial import diff, i64
 from streams.inference.settling import book
 from streams.inference.slots import (
@@ -79,10 +79,12 @@ STATISTIC = Statistic(
 
 
 @plain
-def allowance_ns(f):
+def allowance_ns(f, g):
     """How late after its trigger a segment still counts as the answer to it."""
     near = near_leg(f)
     far = recent_min(f)
+    if far == 0:
+        far = near_leg(g)  # before the first sample: what the handshake or an echo has shown of the receiver's leg
     if near > _NEAR_LEG_NS and near * 5 > near + far:
         return near + max(near // 4, 1_000_000)
     return max(_ALLOW_LOW_NS, min((near + far) // 10, _ALLOW_HIGH_NS))
@@ -115,13 +117,13 @@ def book_sender(table, c, f, d, t):
 
 
 @plain
-def explain(f, t, kind, trigger, phase_before, silence_ns, flight_before):
+def explain(f, g, t, kind, trigger, phase_before, silence_ns, flight_before):
     """The slot of the silence of flow f that its segment at t ends; -1: the sender's own, to be divided."""
     if not f["begun"]:
         return i64(OPEN_GAP)
     if phase_before != OPEN:
         return i64(FAST_RECOVERY if phase_before == FAST else TIMEOUT)
-    allow = allowance_ns(f)
+    allow = allowance_ns(f, g)
     if f["blocked"]:
         opened = i64(f["opened_ns"])
         if opened == 0 or trigger != NO_REPEAT or t - opened <= allow:
@@ -145,10 +147,10 @@ def explain(f, t, kind, trigger, phase_before, silence_ns, flight_before):
 
 
 @inlined
-def end_silence(table, c, f, d, t, kind, trigger, phase_before, silence_ns, flight_before):
+def end_silence(table, c, f, g, d, t, kind, trigger, phase_before, silence_ns, flight_before):
     """Book the silence of flow f that its segment at t ends."""
     start = i64(f["ledger_ns"])
-    slot = explain(f, t, kind, trigger, phase_before, silence_ns, flight_before)
+    slot = explain(f, g, t, kind, trigger, phase_before, silence_ns, flight_before)
     if slot >= 0:
         book(table, f, t, slot)
     else:
@@ -278,6 +280,8 @@ def on_segment(
     advanced,
     window_opened,
     phase_before,
+    phase_acked,
+    recovered,
     silence_ns,
     flight_before,
 ):
@@ -286,13 +290,17 @@ def on_segment(
     if c["opened"]:
         if kind == NEW and (payload or flags & FIN) or kind == REPEAT or kind == REPAIR:  # noqa: PLR1714
             if not flags & SYN:
-                end_silence(table, c, f, d, t, kind, trigger, phase_before, silence_ns, flight_before)
+                end_silence(table, c, f, g, d, t, kind, trigger, phase_before, silence_ns, flight_before)
                 begin_silence(f, t, flags, payload)
         elif kind == PROBE and i64(f["blocked"]):
-            end_silence(table, c, f, d, t, kind, trigger, phase_before, silence_ns, flight_before)
+            end_silence(table, c, f, g, d, t, kind, trigger, phase_before, silence_ns, flight_before)
             f["opened_ns"] = 0
         if payload:
             g["request_ns"] = t
+    if recovered and c["opened"] and g["begun"]:
+        # Repair is over: what was silence in it is the network's, and the sender's next chance begins here.
+        book(table, g, t, i64(FAST_RECOVERY if phase_acked == FAST else TIMEOUT))
+        g["opportunity_ns"] = 0
     if advanced or window_opened:
         if g["blocked"] and i64(g["opened_ns"]) == 0:
             if diff(i64(g["edge"]), i64(g["snd_nxt"])) >= i64(g["mss"]) and not i64(g["zero_ns"]):

@@ -5,7 +5,7 @@ whose initial sequence number is not the one that this end used. Two SYNs that c
 """
 
 from schemas.columns import ACK, FIN, RST, SYN, inlined, plain
-from streams.inference.sequence import STARTED
+from streams.inference.sequence import STARTED, SYN_ACK, SYN_SEEN
 from streams.inference.serial import diff, i64, u32
 from streams.inference.statistic import Statistic
 
@@ -13,8 +13,7 @@ from streams.inference.statistic import Statistic
 FREE, SYN_SENT, SYN_RECEIVED, ESTABLISHED, CLOSED = range(5)
 # f["marks"]
 SEEN = 1  # a segment of src was seen
-SYN_SEEN = 2
-SYN_ACK = 4  # its SYN carried ACK
+# SYN_SEEN = 2, SYN_ACK = 4 (its SYN carried ACK): defined where they are read first, in sequence
 FIN_SENT = 8
 FIN_ACKED = 16
 # c["reset_by"], c["opener"]: end + 1, 0 unknown
@@ -53,7 +52,7 @@ def on_segment(c, f, g, t, d, flags, seq, ack, payload):
     marks = i64(f["marks"])
     if flags & SYN:
         if marks & SYN_SEEN:
-            if i64(f["isn"]) == seq:
+            if i64(f["isn"]) == seq and (marks & SYN_ACK or not flags & ACK):
                 syn_repeated = True
                 f["syn_again"] = min(i64(f["syn_again"]) + 1, 65535)
         else:

@@ -46,7 +46,7 @@ STATISTIC = Statistic(
         "w_fast": "u4",
         "w_timeouts": "u4",
     },
-    provides=("trigger", "recovered", "silence_ns", "phase_before"),
+    provides=("trigger", "recovered", "silence_ns", "phase_before", "phase_acked"),
     windows=("retransmitted_packets", "retransmitted_segments", "fast_retransmissions", "timeouts"),
     flows=(
         "retransmitted_packets", "retransmitted_segments", "retransmitted_bytes", "fast_retransmissions", "timeouts",
@@ -145,6 +145,7 @@ def on_segment(f, g, t, seq, payload, flags, kind, old_bytes, advanced, newly_sa
     recovered = False
     silence_ns = i64(0)
     phase_before = i64(f["phase"])
+    phase_acked = i64(g["phase"])
     if kind == NEW or kind == REPEAT or kind == REPAIR:  # noqa: PLR1714
         if i64(f["sent_ns"]):
             silence_ns = t - i64(f["sent_ns"])
@@ -162,7 +163,7 @@ def on_segment(f, g, t, seq, payload, flags, kind, old_bytes, advanced, newly_sa
         elif i64(g["lost_far"]):
             g["lost_far"] = i64(g["lost_far"]) - 1
             g["spurious"] = i64(g["spurious"]) + 1
-    return trigger, recovered, silence_ns, phase_before
+    return trigger, recovered, silence_ns, phase_before, phase_acked
 
 
 @plain

@@ -11,7 +11,7 @@ gives the sender's leg, which no data sample of the flow sees.
 Sender's round trip = receiver's leg (data samples) + smallest known leg of the sender.
 """
 
-from schemas.columns import OPT_TIMESTAMPS, SYN, inlined, plain
+from schemas.columns import ACK, OPT_TIMESTAMPS, SYN, inlined, plain
 from streams.inference.sequence import NEW, REPAIR, REPEAT
 from streams.inference.serial import MASK, diff, i64, u32
 from streams.inference.statistic import Statistic
@@ -228,7 +228,7 @@ def on_segment(f, g, t, flags, ack, payload, options, kind, advanced, seg, i):
                     g["echo_ns"] = t
         if diff(tsval, i64(g["echo_last"])) > 0 or i64(g["echo_last"]) == 0:
             g["echo_last"] = u32(tsval)
-        if i64(f["echo_ns"]) and diff(tsecr, i64(f["echo_val"])) >= 0:
+        if flags & ACK and i64(f["echo_ns"]) and diff(tsecr, i64(f["echo_val"])) >= 0:
             if tsecr == i64(f["echo_val"]):
                 leg = max(t - i64(f["echo_ns"]), 1)
                 if i64(f["echo_leg_ns"]) == 0 or leg < i64(f["echo_leg_ns"]):

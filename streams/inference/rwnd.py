@@ -8,7 +8,7 @@ Until a violation has shown anything, the window in bytes is unknown. A zero win
 from schemas.columns import ACK, RST, SYN, inlined, plain
 from schemas.rows import NULL_INT
 from streams.inference.handshake import MAX_SCALE, OFFER_WSCALE, OFFERS_CUT
-from streams.inference.lifecycle import SYN_ACK, SYN_SEEN
+from streams.inference.sequence import SYN_ACK, SYN_SEEN
 from streams.inference.serial import diff, i64, u32
 from streams.inference.statistic import Statistic
 
@@ -86,7 +86,10 @@ def edge_plausible(f):
 def on_segment(f, g, t, flags, ack, window, new_bytes, advanced):
     window_opened = False
     zero_ended_ns = 0
-    if flags & ACK and not flags & RST:
+    if flags & ACK and window == 0 and not flags & (RST | SYN):
+        g["zero_windows"] = i64(g["zero_windows"]) + 1
+    # Windows are taken from acceptable ACKs only (RFC 9293 section 3.10.7.4): those that name una, as it is by now.
+    if flags & ACK and not flags & RST and ack == i64(g["una"]):
         if i64(g["scale_how"]) != SCALE_SEEN and (f["marks"] | g["marks"]) & SYN_SEEN:
             settle_scale(f, g)
         rwnd = window if flags & SYN else window << i64(g["scale"])
@@ -97,14 +100,13 @@ def on_segment(f, g, t, flags, ack, window, new_bytes, advanced):
             window_opened = True
         if not flags & SYN:
             g["rwnd_bytes"] = u32(rwnd)
-            if i64(g["scale_how"]) != SCALE_UNKNOWN:
-                if rwnd > i64(g["rwnd_max_bytes"]):
-                    g["rwnd_max_bytes"] = u32(rwnd)
-                # One more than the value, so that zero stands for none.
+            if i64(g["scale_how"]) != SCALE_UNKNOWN and rwnd > i64(g["rwnd_max_bytes"]):
+                g["rwnd_max_bytes"] = u32(rwnd)
+            # One more than the value, so that zero stands for none; a zero window is zero at any scale.
+            if i64(g["scale_how"]) != SCALE_UNKNOWN or window == 0:
                 if i64(g["rwnd_min_bytes"]) == 0 or rwnd + 1 < i64(g["rwnd_min_bytes"]):
                     g["rwnd_min_bytes"] = u32(rwnd + 1)
             if window == 0:
-                g["zero_windows"] = i64(g["zero_windows"]) + 1
                 if i64(g["zero_ns"]) == 0:
                     g["zero_ns"] = t
             elif i64(g["zero_ns"]):
@@ -115,7 +117,7 @@ def on_segment(f, g, t, flags, ack, window, new_bytes, advanced):
         over = diff(i64(f["snd_nxt"]), i64(f["edge"]))
         if over > 0 and i64(f["wnd_raw"]):
             infer_scale(f, i64(f["snd_nxt"]))
-        elif over > -i64(f["mss"]) and i64(f["edge_hits"]) < _HITS and edge_plausible(f):
+        elif -i64(f["mss"]) < over <= 0 and i64(f["edge_hits"]) < _HITS and edge_plausible(f):
             f["edge_hits"] = i64(f["edge_hits"]) + 1
             if i64(f["edge_hits"]) == _HITS:
                 f["scale_how"] = SCALE_INFERRED
@@ -137,8 +139,7 @@ def on_close(f, c, row):
         row["window_scale"] = i64(f["scale"])
     if i64(f["rwnd_min_bytes"]):
         row["rwnd_min_bytes"] = i64(f["rwnd_min_bytes"]) - 1
+    if i64(f["rwnd_max_bytes"]) or how != SCALE_UNKNOWN and i64(f["rwnd_min_bytes"]):
         row["rwnd_max_bytes"] = i64(f["rwnd_max_bytes"])
-    elif i64(f["zero_windows"]):
-        row["rwnd_min_bytes"] = 0
     row["zero_windows"] = i64(f["zero_windows"])
     row["zero_window_ns"] = f["zero_total_ns"] + (i64(c["last_ns"]) - i64(f["zero_ns"]) if i64(f["zero_ns"]) else 0)

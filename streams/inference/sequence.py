@@ -8,7 +8,7 @@ hole (RFC 8985's initial reordering window), means reordered. Bytes acknowledged
 late after all, they are taken off again.
 """
 
-from schemas.columns import FIN, OPT_TIMESTAMPS, RST, SEG_IP_ID, SYN, inlined, plain
+from schemas.columns import ACK, FIN, OPT_TIMESTAMPS, RST, SEG_IP_ID, SYN, inlined, plain
 from streams.inference.serial import FAR, diff, i64, u32
 from streams.inference.statistic import Statistic
 
@@ -16,6 +16,8 @@ HOLES = 4
 # What a segment is to its flow.
 NONE, NEW, REPEAT, REPAIR, REORDERED, KEEPALIVE, PROBE, STRAY = range(8)
 _REORDER_NS = 3_000_000
+# f["marks"], which lifecycle owns and writes after this statistic has seen the segment
+SYN_SEEN, SYN_ACK = 2, 4
 # f["track"]
 STARTED = 1  # snd_nxt and una are valid
 ACKED = 2  # an ACK of dst for this flow was seen
@@ -136,6 +138,15 @@ def below_top(f, t, start, end, options, seg, i):
 
 
 @plain
+def first_answer(f, end, flags):
+    """Whether a SYN below snd_nxt was sent for the first time all the same: captured after the data that follows it, or
+    the SYN-ACK of a simultaneous open (RFC 9293 figure 8), which takes the number of the SYN before it."""
+    if diff(end, i64(f["snd_nxt"])) > 0:
+        return False
+    return not f["marks"] & SYN_SEEN or (flags & ACK != 0 and not f["marks"] & SYN_ACK)
+
+
+@plain
 def meet(f, seq, length):
     """The first segment of an end of which only ACKs were known: what lies between was sent before the capture."""
     f["track"] = i64(f["track"]) | SENT
@@ -180,7 +191,8 @@ def unusual(f, t, seq, payload, length, options, zero_window, seg, i):
             _, acked = fill_holes(f, seq, nxt)
             f["unseen_bytes"] -= acked
         f["snd_nxt"] = u32(end)
-        return REPEAT, min(above, payload), max(payload - above, 0)
+        fresh = min(max(above - (length - payload), 0), payload)  # a FIN stands above the payload
+        return REPEAT, fresh, payload - fresh
     kind = below_top(f, t, seq, end, options, seg, i)
     if kind == REORDERED:
         f["out_of_order"] = i64(f["out_of_order"]) + 1
@@ -210,6 +222,8 @@ def on_segment(f, g, t, seq, ack, payload, flags, options, seg, i):
         elif not track & SENT:
             kind = meet(f, seq, length)
             new_bytes = payload if kind == NEW else 0
+        elif flags & SYN and first_answer(f, seq + length, flags):
+            kind = NONE
         elif seq == i64(f["snd_nxt"]) and (length > 1 or (length == 1 and not i64(f["zero_ns"]))):
             f["snd_nxt"] = u32(seq + length)
             kind = NEW
