@@ -5,7 +5,7 @@ connection. This is the whole contract between ``ingest`` and ``streams``; the w
 carries the same columns. Absent options are encoded by a bit in ``options``, never guessed.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -121,12 +121,14 @@ def empty(n: int) -> Segments:
 
 def rows_of(segments: Segments, start: int, stop: int) -> Segments:
     """Segments start..stop as views on the same memory."""
-    return Segments(*(column[start:stop] for column in segments))
+    parts: list[Any] = [column[start:stop] for column in segments]
+    return Segments(*parts)
 
 
 def take(segments: Segments, index: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> Segments:
     """A copy of the segments that a numpy index or mask selects."""
-    return Segments(*(column[index] for column in segments))
+    parts: list[Any] = [column[index] for column in segments]
+    return Segments(*parts)
 
 
 def concatenate(parts: list[Segments]) -> Segments:

@@ -214,8 +214,8 @@ PROBES: tuple[Column, ...] = (
 TABLES: dict[str, tuple[Column, ...]] = {"flows": FLOWS, "windows": WINDOWS, "events": EVENTS, "probes": PROBES}
 
 _RECORD_TYPE = {
-    "int": "<i8", "uint": "<u8", "float": "<f8", "share": "<f8", "bool": "i1", "enum": "u1", "set": "<u8", "port": "<u2",
-    "tenant": "<u4",
+    "int": "<i8", "uint": "<u8", "float": "<f8", "share": "<f8", "bool": "i1", "enum": "u1", "set": "<u8",
+    "port": "<u2", "tenant": "<u4",
 }  # fmt: skip
 
 

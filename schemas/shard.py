@@ -2,7 +2,8 @@
 
 All arithmetic is modulo 2**64. An end is (address as two big-endian 64-bit halves, port):
 
-    mix(x)  = splitmix64's finalizer: x ^= x >> 30; x *= 0xBF58476D1CE4E5B9; x ^= x >> 27; x *= 0x94D049BB133111EB; x ^= x >> 31
+    mix(x)  = splitmix64's finalizer: x ^= x >> 30; x *= 0xBF58476D1CE4E5B9; x ^= x >> 27;
+              x *= 0x94D049BB133111EB; x ^= x >> 31
     end     = mix(mix(hi + 0x9E3779B97F4A7C15) ^ lo) + port * 0x9E3779B97F4A7C15
     hash    = mix((mix(end_a) + mix(end_b)) ^ (tenant * 0xD6E8FEB86659FD93))
     shard   = hash >> 54

@@ -16,11 +16,11 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numba
 import numpy as np
@@ -48,7 +48,26 @@ ALL = (
     "ledger",
 )
 # Scratch that the loop itself provides to every hook.
-BASE = frozenset("table seg i c f g d t flags seq ack payload window options row end_ns".split())
+BASE = frozenset(
+    [
+        "table",
+        "seg",
+        "i",
+        "c",
+        "f",
+        "g",
+        "d",
+        "t",
+        "flags",
+        "seq",
+        "ack",
+        "payload",
+        "window",
+        "options",
+        "row",
+        "end_ns",
+    ]
+)
 # The loop's own fields.
 CONNECTION: dict[str, str] = {
     "state": "u1",
@@ -116,12 +135,11 @@ def _load(names: Sequence[str]) -> dict[str, tuple[Statistic, ModuleType]]:
     return found
 
 
-def _source_function(hook: Any) -> Callable[..., Any]:
-    function: Callable[..., Any] = getattr(hook, "py_func", hook)
-    return function
+def _source_function(hook: object) -> Callable[..., Any]:
+    return cast(Callable[..., Any], getattr(hook, "py_func", hook))
 
 
-def parameters(hook: Any) -> tuple[str, ...]:
+def parameters(hook: object) -> tuple[str, ...]:
     """The names that a hook asks for."""
     return tuple(inspect.signature(_source_function(hook)).parameters)
 
@@ -244,7 +262,7 @@ def layouts(
         )
 
     record = packed(flow)
-    fields = record.fields or {}
+    fields: Mapping[str, Any] = record.fields or {}
     ends = {name: int(fields[name][1]) + fields[name][0].itemsize for name in fields}
     front_end = max((end for name, end in ends.items() if name in front), default=0)
     return packed(conn), record, (front_end, max(end for name, end in ends.items() if name in hot))

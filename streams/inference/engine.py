@@ -166,7 +166,7 @@ class Engine:
         table = Table(
             conn=np.zeros(_FIRST_SLOTS + 1, self.composition.conn),
             flow=np.zeros(2 * _FIRST_SLOTS + 1, self.composition.flow),
-            index=np.zeros(4 * _FIRST_SLOTS, np.int64),
+            lookup=np.zeros(4 * _FIRST_SLOTS, np.int64),
             shard=np.zeros(SHARDS, SHARD),
             held_row=np.zeros(_HELD_FIRST, record_dtype("windows")),
             held_meta=np.zeros(_HELD_FIRST, HELD_META),
@@ -206,7 +206,7 @@ class Engine:
         flow = np.zeros(2 * slots + 1, old.flow.dtype)
         flow[: len(old.flow) - 1] = old.flow[:-1]
         self._table = old._replace(
-            conn=conn, flow=flow, index=reindex(conn, int(old.scalars[tables.FRESH_SLOT]), slots)
+            conn=conn, flow=flow, lookup=reindex(conn, int(old.scalars[tables.FRESH_SLOT]), slots)
         )
 
     def _grow_held(self) -> None:

@@ -110,7 +110,7 @@ def on_segment(f, g, t, payload, kind, trigger, recovered, advanced, silence_ns,
                 restart(f, silence_ns)
         flight = max(diff(i64(f["snd_nxt"]), i64(f["una"])), 0)
         f["flight_bytes"] = u32(flight)
-        if trigger == BY_FAST or trigger == BY_TIMEOUT:  # noqa: PLR1714
+        if trigger == BY_FAST or trigger == BY_TIMEOUT:
             reduce_window(f, trigger)
         if flight > i64(f["flight_max_bytes"]):
             f["flight_max_bytes"] = u32(flight)

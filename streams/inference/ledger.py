@@ -288,7 +288,7 @@ def on_segment(
     if not c["opened"] and (i64(c["established_ns"]) or c["facts"] & MIDSTREAM):
         open_ledger(table, c, f, g, t)
     if c["opened"]:
-        if kind == NEW and (payload or flags & FIN) or kind == REPEAT or kind == REPAIR:  # noqa: PLR1714
+        if (kind == NEW and (payload or flags & FIN)) or kind == REPEAT or kind == REPAIR:
             if not flags & SYN:
                 end_silence(table, c, f, g, d, t, kind, trigger, phase_before, silence_ns, flight_before)
                 begin_silence(f, t, flags, payload)

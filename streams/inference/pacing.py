@@ -90,7 +90,7 @@ def lower_quartile(f):
 
 @plain
 def looks_paced(f, silence, flight_before):
-    """Whether the silence that has just ended is the gap of a paced sender. Asked only where nothing else explains it."""
+    """Whether the silence that has just ended is the gap of a paced sender; asked where nothing else explains it."""
     if i64(f["gap_n"]) < GAPS or flight_before == 0 or silence <= _BURST_NS:
         return False
     burst = i64(f["burst_before"])

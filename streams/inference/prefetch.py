@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-if numba.config.DISABLE_JIT:
+if getattr(numba.config, "DISABLE_JIT", False):
 
     def prefetch(array: Any, index: int, offset: int) -> None:
         """Nothing: there is no cache to warm under the interpreter."""
@@ -19,10 +19,10 @@ if numba.config.DISABLE_JIT:
 else:
 
     @intrinsic
-    def prefetch(typingctx, array, index, offset):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    def prefetch(typingctx, array, index, offset):
         """Fetch the cache line at byte `offset` (int64) of ``array[index]`` for writing."""
 
-        def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        def codegen(context, builder, signature, arguments):
             view = context.make_array(signature.args[0])(context, builder, arguments[0])
             pointer = cgutils.get_item_pointer(
                 context, builder, signature.args[0], view, [arguments[1]], wraparound=False

@@ -146,7 +146,7 @@ def on_segment(f, g, t, seq, payload, flags, kind, old_bytes, advanced, newly_sa
     silence_ns = i64(0)
     phase_before = i64(f["phase"])
     phase_acked = i64(g["phase"])
-    if kind == NEW or kind == REPEAT or kind == REPAIR:  # noqa: PLR1714
+    if kind == NEW or kind == REPEAT or kind == REPAIR:
         if i64(f["sent_ns"]):
             silence_ns = t - i64(f["sent_ns"])
         if kind != NEW:

@@ -23,8 +23,8 @@ _OCTAVE = 4
 _LOWEST_US = 16
 # A window's median comes from up to SAMPLES samples, thinned by powers of two as they come.
 SAMPLES = 8
-# Times in the ring are in units of 16 ns, which wrap after 68 s. So the time of the newest entry is kept whole, an entry's
-# age is that and the distance of their ticks, and entries that are 60 s old when one is added are known as too old.
+# Times in the ring are in units of 16 ns, which wrap after 68 s. So the time of the newest entry is kept whole, an
+# entry's age is that and the distance of their ticks, and entries 60 s old when one is added are known as too old.
 _TICK_SHIFT = 4
 _OLDEST_TICKS = 60_000_000_000 >> _TICK_SHIFT
 # Two notions of the smallest RTT: for ever, and lately (BBR's 10 s), by two half-window buckets.
@@ -216,7 +216,7 @@ def on_segment(f, g, t, flags, ack, payload, options, kind, advanced, seg, i):
             f["ring_old"] = old
             f["ring_ns"] = t
             f["ring_n"] = n + 1
-    elif kind == REPEAT or kind == REPAIR:  # noqa: PLR1714
+    elif kind == REPEAT or kind == REPAIR:
         f["repeat_ns"] = t
     if options & OPT_TIMESTAMPS and not flags & SYN:
         # f's segments carry TSvals to g's src, and echo what g's src sent to f's src.

@@ -139,7 +139,7 @@ def on_close(f, c, row):
         row["window_scale"] = i64(f["scale"])
     if i64(f["rwnd_min_bytes"]):
         row["rwnd_min_bytes"] = i64(f["rwnd_min_bytes"]) - 1
-    if i64(f["rwnd_max_bytes"]) or how != SCALE_UNKNOWN and i64(f["rwnd_min_bytes"]):
+    if i64(f["rwnd_max_bytes"]) or (how != SCALE_UNKNOWN and i64(f["rwnd_min_bytes"])):
         row["rwnd_max_bytes"] = i64(f["rwnd_max_bytes"])
     row["zero_windows"] = i64(f["zero_windows"])
     row["zero_window_ns"] = f["zero_total_ns"] + (i64(c["last_ns"]) - i64(f["zero_ns"]) if i64(f["zero_ns"]) else 0)

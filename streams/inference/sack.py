@@ -68,7 +68,7 @@ def add_range(g, left, right):
 
 @plain
 def update(g, ack, seg, i):
-    """Take the segment's blocks in and what una passed out; returns (newly sacked bytes, whether a DSACK was carried)."""
+    """Take the segment's blocks in and what una passed out; returns (newly sacked bytes, whether it has a DSACK)."""
     una = i64(g["una"])
     nxt = i64(g["snd_nxt"])
     before = i64(g["sacked_bytes"])

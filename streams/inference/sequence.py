@@ -232,7 +232,7 @@ def on_segment(f, g, t, seq, ack, payload, flags, options, seg, i):
             kind, new_bytes, old_bytes = unusual(f, t, seq, payload, length, options, i64(f["zero_ns"]) != 0, seg, i)
         if payload:
             f["track"] = i64(f["track"]) | DATA_SEEN
-        if kind == NEW or kind == REPEAT or kind == REPAIR:  # noqa: PLR1714
+        if kind == NEW or kind == REPEAT or kind == REPAIR:
             if options & OPT_TIMESTAMPS:
                 top = i64(f["ts_top"])
                 if top == 0 or diff(i64(seg.tsval[i]), top) > 0:

@@ -8,6 +8,7 @@ state written by another set of statistics is converted by field name: what is m
 
 import json
 import zlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +29,7 @@ _LARGEST_HEADER = 1 << 24
 
 def _layout(dtype: np.dtype[np.void]) -> dict[str, Any]:
     names = dtype.names or ()
-    fields = dtype.fields or {}
+    fields: Mapping[str, Any] = dtype.fields or {}
     return {
         "names": list(names),
         "formats": [[fields[n][0].base.str, list(fields[n][0].shape)] for n in names],
@@ -41,7 +42,9 @@ def _dtype(layout: dict[str, Any]) -> np.dtype[np.void]:
     formats = [np.dtype((base, tuple(shape))) if shape else np.dtype(base) for base, shape in layout["formats"]]
     if any(f.hasobject for f in formats):
         raise ValueError("the state names an impossible record layout")
-    return np.dtype({**layout, "formats": formats})
+    whole: Any = {**layout, "formats": formats}
+    result: np.dtype[np.void] = np.dtype(whole)
+    return result
 
 
 def _converted(records: npt.NDArray[Any], dtype: np.dtype[np.void]) -> npt.NDArray[Any]:
@@ -160,6 +163,6 @@ def _fill(engine: "Engine", header: dict[str, Any], arrays: list[npt.NDArray[Any
     # `home` was keyed by the seed of the process that wrote it.
     with np.errstate(over="ignore"):
         engine.composition.rehome(new, n)
-    engine._table = new._replace(index=reindex(new.conn, n, slots))
+    engine._table = new._replace(lookup=reindex(new.conn, n, slots))
     engine._watermark = {str(k): int(v) for k, v in header["watermarks"].items()}
     engine._swept = {str(k): int(v) for k, v in header["swept"].items()}

@@ -66,7 +66,7 @@ class Table(NamedTuple):
 
     conn: npt.NDArray[Any]
     flow: npt.NDArray[Any]
-    index: npt.NDArray[np.int64]
+    lookup: npt.NDArray[np.int64]
     shard: npt.NDArray[Any]
     held_row: npt.NDArray[Any]
     held_meta: npt.NDArray[Any]

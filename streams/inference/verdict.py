@@ -16,8 +16,8 @@ from schemas.causes import CAUSE, IDLE, NETWORK, RECEIVER, SENDER, UNKNOWN, VERD
 from schemas.causes import SETUP as SETTING_UP
 from schemas.columns import plain
 from streams.inference.serial import i64
-from streams.inference.vantage import MIDDLE, NEAR_RECEIVER, vantage_of
 from streams.inference.slots import SETUP, SLOT_CAUSE, SLOT_VERDICT, SLOTS
+from streams.inference.vantage import MIDDLE, NEAR_RECEIVER, vantage_of
 
 _VERDICTS = len(VERDICTS)
 _SLOT_CAUSE = np.array(SLOT_CAUSE, np.int64)
