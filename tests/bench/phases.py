@@ -23,7 +23,8 @@ def measure(capture: str, settings: Settings) -> dict[str, float]:
     _warm(capture, settings)
     engine = Engine(settings)
     buffer = RowBuffer("flows", order)
-    segments = reading_ns = kernel_ns = rows_ns = settled = 0
+    segments = reading_ns = kernel_ns = settling_ns = rows_ns = settled = 0
+    fed_at: list[tuple[int, int]] = []  # (segments so far, kernel_ns so far)
     reader = CaptureReader(capture)
     blocks = iter(reader)
     while True:
@@ -37,26 +38,41 @@ def measure(capture: str, settings: Settings) -> dict[str, float]:
         fed = process_time_ns()
         kernel_ns += fed - read
         engine.advance("bench", int(block.time_ns[-1]))
-        settled += _take(engine.drain(), buffer)
-        rows_ns += process_time_ns() - fed
+        rows = engine.drain()
+        drained = process_time_ns()
+        settling_ns += drained - fed
+        settled += _take(rows, buffer)
+        rows_ns += process_time_ns() - drained
         segments += len(block.time_ns)
+        fed_at.append((segments, kernel_ns))
     began = process_time_ns()
     engine.end("bench")
-    settled += _take(engine.drain(), buffer)
+    rows = engine.drain()
+    ended = process_time_ns()
+    settled += _take(rows, buffer)
     written = sum(len(chunk) for rows in buffer.blocks() for chunk in json_lines(rows, "flows"))
-    rows_ns += process_time_ns() - began
     counters = engine.counters()
     return {
         "segments": segments,
         "reading_ns": reading_ns,
         "kernel_ns": kernel_ns,
-        "rows_ns": rows_ns,
+        "settling_ns": settling_ns + ended - began,
+        "rows_ns": rows_ns + process_time_ns() - ended,
+        "steady_ns": _steady(fed_at),
         "settled_rows": settled,
         "flow_rows": buffer.count,
         "written_bytes": written,
         "evicted": counters["evicted"] + counters["half_open_evicted"],
         "state_bytes": engine.state_bytes_per_connection(),
     }
+
+
+def _steady(fed_at: list[tuple[int, int]]) -> float:
+    """Kernel nanoseconds a segment in the middle of the capture: all connections are there, none is closing."""
+    total = fed_at[-1][0]
+    middle = [point for point in fed_at if 0.3 * total <= point[0] <= 0.8 * total]
+    (first, before), (last, after) = middle[0], middle[-1]
+    return (after - before) / (last - first) if last > first else 0.0
 
 
 def _take(rows: Rows, buffer: RowBuffer) -> int:
