@@ -25,6 +25,7 @@ class Host:
         self.clock, self.schedule, self.emit = clock, schedule, emit
         self.peer: Host = self
         self.state = "closed"
+        self.opened = False
         self.ends_with = "fin"  # or "rst", "silence"
         self.answers = "accept"  # or "refuse", "ignore"
         # sender
@@ -70,7 +71,7 @@ class Host:
             payload_bytes=payload, flags=flags, window=self.window_field(syn),
             ip_id=0 if ":" in self.address else self.ip_id, truth={"why": why},
         )  # fmt: skip
-        answering = syn and bool(flags & ACK)
+        answering = syn and bool(flags & ACK) and not self.opened  # in a simultaneous open the SYN itself is repeated
         if syn:
             out.mss = self.stack.mss
             out.wscale = self.stack.wscale if not answering or self.use_scale else None
@@ -118,6 +119,7 @@ class Host:
     # -- opening -----------------------------------------------------------------------------------------------------
     def open(self) -> None:
         self.state = "syn_sent"
+        self.opened = True
         self._syn(0)
 
     def _syn(self, attempt: int) -> None:
