@@ -1,4 +1,4 @@
-"""Opening, establishment, close, reset, expiry and incarnations (RFC 9293, docs/rules.md "Segments and connections")."""
+"""Opening, establishment, close, reset, expiry, incarnations (RFC 9293, docs/rules.md "Segments and connections")."""
 
 import pytest
 

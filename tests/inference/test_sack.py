@@ -1,5 +1,7 @@
 """The scoreboard against a set of byte positions, and duplicate SACKs (RFC 2018, 6675, 2883)."""
 
+import itertools
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -87,7 +89,7 @@ def test_any_sequence_of_blocks_is_their_union_or_an_upper_bound_of_it(
     positions = [tuple((edge - talk.client.raw(0)) & 0xFFFFFFFF for edge in pair) for pair in ranges]
     assert n <= RANGES
     assert all(left < right for left, right in positions)
-    assert all(before[1] < after[0] for before, after in zip(positions, positions[1:], strict=False))
+    assert all(before[1] < after[0] for before, after in itertools.pairwise(positions))
     covered = {s for left, right in positions for s in range(left // MSS, right // MSS)}
     assert int(flow["sacked_bytes"]) == sum(right - left for left, right in positions)
     if flow["sack_overflow"]:

@@ -286,7 +286,6 @@ def test_a_first_segment_at_the_first_ack_is_simply_new() -> None:
     check(talk)
 
 
-@pytest.mark.xfail(strict=True, reason="a SYN never seen before counts as a repetition")
 def test_a_syn_captured_after_the_data_that_follows_it_is_no_retransmission() -> None:
     talk = Conversation()
     talk.data(0, 1000, at=0)
