@@ -40,7 +40,7 @@ def visibility_of(unseen, payload, reverse_seen, near_ns, far_ns):
     """How well this tap sees what it judges: 0..1."""
     seen = 1.0
     if payload > 0:
-        seen = max(0.0, 1.0 - 10.0 * unseen / payload)
+        seen = min(1.0, max(0.0, 1.0 - 10.0 * unseen / payload))
     if not reverse_seen:
         seen *= 0.5
     where = vantage_of(near_ns, far_ns)
