@@ -167,6 +167,8 @@ def test_two_crossing_syns_are_one_connection() -> None:
     row = seen.flow(talk.client)
     assert row["opener"] is True  # the sender of the first SYN
     assert row["syn_seen"] is True
+    # RFC 9293 figure 8: the SYN-ACKs are first answers.
+    assert [row[name] for name in ("syn_retransmissions", "retransmitted_packets", "timeouts")] == [0, 0, 0]
     assert row["ended_by"] == "observation_ended"
 
 

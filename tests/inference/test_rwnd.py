@@ -111,6 +111,35 @@ def test_a_window_in_bytes_is_known_from_the_inference_on() -> None:
     assert (row["rwnd_min_bytes"], row["rwnd_max_bytes"]) == (2000, 2000)
 
 
+@pytest.mark.parametrize(("rounds", "scale"), [(7, None), (8, 0)])
+def test_stopping_right_at_the_edge_eight_times_proves_the_scale(rounds: int, scale: int | None) -> None:
+    talk = midstream(4000)  # at least two segments
+    for k in range(rounds):
+        talk.data((2 + 10 * k) * MS, 1448)
+        talk.data((2 + 10 * k) * MS, 1448)  # leaves 1104 bytes, less than a segment
+        talk.ack((7 + 10 * k) * MS)
+    row = observe(talk).flow(talk.client)
+    assert row["window_scale"] == scale
+    assert row["window_scale_provenance"] == ("unknown" if scale is None else "inferred")
+
+
+def test_windows_of_old_acks_are_not_taken() -> None:
+    """RFC 9293 3.10.7.4: an ACK below what was acknowledged is an old duplicate."""
+    talk = opened()
+    talk.data(20 * MS, 100)
+    talk.data(20 * MS, 100)
+    talk.ack(30 * MS, window=500)
+    talk.ack(31 * MS, upto=100, window=0)
+    talk.ack(32 * MS, upto=100, window=3)
+    talk.data(40 * MS, 100)
+    seen = observe(talk)
+    row = seen.flow(talk.client)
+    assert row["zero_windows"] == 1  # the segment is counted, as other tools do
+    assert row["zero_window_ns"] == 0
+    assert row["rwnd_min_bytes"] == 500 << 7
+    assert seen.events("zero_window") == []
+
+
 def test_repetitions_violate_nothing() -> None:
     talk = midstream(1000)
     talk.data(2 * MS, 900)
