@@ -19,15 +19,16 @@ from schemas.causes import VERDICTS
 from schemas.naming import address
 from schemas.rows import Rows
 from sinks.clickhouse.embedded import EmbeddedStore
+from sinks.clickhouse.errors import StoreError
 from sinks.clickhouse.queries import load
 from sinks.text.answers import ANSWER_FORMAT, answer_table
 from sinks.text.lines import order
 from sinks.text.table import STYLES, endpoint
 from sinks.text.wording import proof, verdict_of
 from tcpblame.diagnosis import Diagnosis, Options, diagnose, joined
-from tcpblame.exits import UserError
+from tcpblame.exits import PARTLY, UserError
 from tcpblame.kernels import look
-from tcpblame.messages import note
+from tcpblame.messages import fault, note
 from tcpblame.row_buffer import RowBuffer
 from tcpblame.store_rows import store, token_of
 
@@ -113,8 +114,8 @@ def keep(rows: Rows, result: Diagnosis, path: Path) -> EmbeddedStore:
     return target
 
 
-def main() -> None:
-    """Run the demo."""
+def demonstrate() -> None:
+    """Diagnose, compare, keep and ask."""
     known = scenarios()
     if not look().compiled:
         note("compiling the kernels, once for this version; it takes about a minute")
@@ -123,13 +124,13 @@ def main() -> None:
     rows = joined(parts)
     agree, count = show(rows, known, sys.stdout)
     sys.stdout.write(f"\n{agree} of {count} flows: the verdict is the sending kernel's own.\n")
+    if STORE.exists():  # of an earlier run, maybe of an earlier version; the directory is the demo's alone
+        shutil.rmtree(STORE)
     with keep(rows, result, STORE) as target:
         folder = STORE.relative_to(ROOT)
         sys.stdout.write(f"\nAll rows are in a store now. $ tcpblame query {QUESTION} --store {folder}\n")
         ask(target, sys.stdout)
-    sys.stdout.write(
-        f"\nMore questions: tcpblame query --list. The whole table: tcpblame diagnose {CAPTURES.name}/*.pcap\n"
-    )
+    sys.stdout.write("\nMore questions: tcpblame query --list. All in one table: tcpblame diagnose demo/*.pcap\n")
 
 
 def ask(target: EmbeddedStore, out: TextIO) -> None:
@@ -137,6 +138,15 @@ def ask(target: EmbeddedStore, out: TextIO) -> None:
     question = load(QUESTION)
     answer = target.query(question.sql, ANSWER_FORMAT, question.params)
     out.write(answer_table(answer, width=shutil.get_terminal_size((120, 24)).columns, colour=False))
+
+
+def main() -> None:
+    """Run the demo; what stands in its way is said in a line."""
+    try:
+        demonstrate()
+    except (UserError, StoreError) as error:
+        fault(str(error))
+        sys.exit(PARTLY)
 
 
 if __name__ == "__main__":
