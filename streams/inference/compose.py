@@ -8,6 +8,7 @@ kernel is compiled in memory, with a warning for the caller to show.
 """
 
 import ast
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -307,7 +308,12 @@ def hooks_text(names: Sequence[str], loaded: dict[str, tuple[Statistic, ModuleTy
 
 
 def compose(names: Sequence[str] = ALL) -> Composition:
-    """Compose and load the engine core of the named statistics; raises CompositionError."""
+    """The engine core of the named statistics, composed once in a process; raises CompositionError."""
+    return _compose(tuple(names), cache_directory())
+
+
+@functools.lru_cache(maxsize=8)
+def _compose(names: tuple[str, ...], _cache: Path) -> Composition:
     loaded = _load(names)
     ordered = order(loaded)
     check_writers(loaded)

@@ -282,6 +282,7 @@ def on_segment(
     phase_before,
     phase_acked,
     recovered,
+    syn_repeated,
     silence_ns,
     flight_before,
 ):

@@ -60,7 +60,7 @@ def write_held(table, f):
     meta = table.held_meta[k]
     row = table.held_row[k]
     booked = meta["booked_us"]
-    total = judge(row, booked, i64(meta["setup_cause"]), meta["visibility"], i64(meta["gaps"]))
+    total = judge(row, booked, i64(f["setup_cause"]), meta["visibility"], i64(meta["gaps"]))
     row["covered_ns"] = total * 1000
     row["secondary_causes"] = secondary_of(booked, i64(row["cause"]))
     acked = i64(row["delivery_rate_bps"])  # held as bytes until the covered time is known
@@ -132,7 +132,6 @@ def hold(table, f, k, end_ns):
     meta["start_ns"] = i64(f["window_ns"])
     meta["end_ns"] = end_ns
     meta["gaps"] = i64(f["w_gaps"])
-    meta["setup_cause"] = i64(f["setup_cause"])
     meta["visibility"] = visibility_of(
         i64(f["unseen_bytes"]), i64(f["payload_bytes"]), f["track"] & ACKED != 0, near_leg(f), i64(f["rtt_min_ns"])
     )

@@ -11,7 +11,16 @@ from schemas.columns import ACK, SYN, kernel, mix64, plain
 from schemas.rows import ENDS
 from streams.inference import table as tables
 from streams.inference.ledger import finish, settle_open
-from streams.inference.lifecycle import CLOSED, ESTABLISHED, FREE, MIDSTREAM, SYN_RECEIVED, SYN_SENT, opens_anew
+from streams.inference.lifecycle import (
+    CLOSED,
+    ESTABLISHED,
+    FIN_SENT,
+    FREE,
+    MIDSTREAM,
+    SYN_RECEIVED,
+    SYN_SENT,
+    opens_anew,
+)
 from streams.inference.lookup import backwards, find, home_of, identity, index_add, index_drop, look_ahead
 from streams.inference.pools import delist, enlist
 from streams.inference.sequence import DATA_SEEN
@@ -48,7 +57,9 @@ def close_window(table, slot, d, end_ns):
     asked = asked and i64(c["opener"]) == 2 - d
     shut = i64(f["zero_ns"]) > 0 and f["track"] & DATA_SEEN and not f["done"]
     # A SYN or FIN alone in flight is one number and no data.
-    active = f["w_payload_bytes"] > 0 or i64(f["w_flight_max"]) > 1 or opening or asked or shut
+    most = i64(f["w_flight_max"])
+    data_out = most > 1 or (most == 1 and f["track"] & DATA_SEEN and not f["marks"] & FIN_SENT)
+    active = f["w_payload_bytes"] > 0 or data_out or opening or asked or shut
     if active:
         k = take_held(table)
         if k < 0:  # the pool is full: settle what this flow holds with what is known

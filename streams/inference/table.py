@@ -54,7 +54,6 @@ HELD_META = np.dtype(
         ("used", "u1"),
         ("start_ns", "<i8"),
         ("end_ns", "<i8"),
-        ("setup_cause", "u1"),
         ("visibility", "<f8"),
         ("booked_us", "<u4", (16,)),
     ]

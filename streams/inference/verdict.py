@@ -25,6 +25,8 @@ _SLOT_VERDICT = np.array(SLOT_VERDICT, np.int64)
 _TOO_LITTLE = CAUSE["too_little"]
 _AMBIGUOUS = CAUSE["ambiguous"]
 _CAPTURE_LOSS = CAUSE["capture_loss"]
+_ZERO_WINDOW = CAUSE["zero_window"]
+_TIMEOUT = CAUSE["timeout"]
 _EVIDENCE = 0.3
 _ENOUGH = 16
 _FULL_LEAD = 0.25
@@ -105,7 +107,7 @@ def judge(row, booked, setup_cause, visibility, gaps):
         missed *= _EVIDENCE
     evidence = 1.0 - missed
     # Setup, zero windows, timeouts and idleness are decided by single events.
-    if best in (SETTING_UP, IDLE):
+    if best == SETTING_UP or best == IDLE or cause == _ZERO_WINDOW or cause == _TIMEOUT:
         evidence = 1.0
     if best == SETTING_UP:
         visibility = 1.0  # an opening that fails has no more to show
