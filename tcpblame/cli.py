@@ -31,7 +31,7 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "diagnose": Command("tcpblame.diagnose_command", "diagnose", "Say what limited each connection of a capture."),
     "query": Command("tcpblame.query", "query", "Ask a store in SQL, or one of the named questions."),
-    "migrate": Command("tcpblame.migrate", "migrate", "Bring a store's tables to this version."),
+    "migrate": Command("tcpblame.migrate", "migrate", "Create a store's tables or bring them to this version."),
     "doctor": Command("tcpblame.doctor", "doctor", "Say what is missing on this machine."),
     "completion": Command("tcpblame.completion", "completion", "Print a shell's completion script."),
     "dev": Command("tcpblame.stream_commands", "dev", "Run a Kafka broker on this machine, for trying the stream."),

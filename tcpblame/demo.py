@@ -114,8 +114,8 @@ def keep(rows: Rows, result: Diagnosis, path: Path) -> EmbeddedStore:
     return target
 
 
-def demonstrate() -> None:
-    """Diagnose, compare, keep and ask."""
+def demonstrate(place: Path) -> None:
+    """Diagnose, compare, keep in a store at `place` (build/demo-store is made anew) and ask."""
     known = scenarios()
     if not look().compiled:
         note("compiling the kernels, once for this version; it takes about a minute")
@@ -124,10 +124,10 @@ def demonstrate() -> None:
     rows = joined(parts)
     agree, count = show(rows, known, sys.stdout)
     sys.stdout.write(f"\n{agree} of {count} flows: the verdict is the sending kernel's own.\n")
-    if STORE.exists():  # of an earlier run, maybe of an earlier version; the directory is the demo's alone
-        shutil.rmtree(STORE)
-    with keep(rows, result, STORE) as target:
-        folder = STORE.relative_to(ROOT)
+    if place == STORE and place.exists():  # of an earlier run, maybe of an earlier version; it is the demo's alone
+        shutil.rmtree(place)
+    with keep(rows, result, place) as target:
+        folder = place.relative_to(ROOT) if place.is_relative_to(ROOT) else place
         sys.stdout.write(f"\nAll rows are in a store now. $ tcpblame query {QUESTION} --store {folder}\n")
         ask(target, sys.stdout)
     sys.stdout.write("\nMore questions: tcpblame query --list. All in one table: tcpblame diagnose demo/*.pcap\n")
@@ -141,9 +141,9 @@ def ask(target: EmbeddedStore, out: TextIO) -> None:
 
 
 def main() -> None:
-    """Run the demo; what stands in its way is said in a line."""
+    """Run the demo, with a store of its own or at the place named; what stands in its way is said in a line."""
     try:
-        demonstrate()
+        demonstrate(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else STORE)
     except (UserError, StoreError) as error:
         fault(str(error))
         sys.exit(PARTLY)

@@ -228,10 +228,9 @@ def test_missing_stream_packages_are_named(monkeypatch):
     assert "install tcpblame[stream]" in one_line(ran)
 
 
-def test_the_demo_shows_each_verdict_beside_the_truth():
-    done = subprocess.run(
-        [sys.executable, "-m", "tcpblame.demo"], capture_output=True, text=True, timeout=LIMIT_S, cwd=ROOT, check=True
-    )
+def test_the_demo_shows_each_verdict_beside_the_truth(tmp_path):
+    command = [sys.executable, "-m", "tcpblame.demo", str(tmp_path / "store")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, cwd=ROOT, check=True)
     for capture in DEMO.glob("*.pcap"):
         assert f"\n{capture.stem}  " in done.stdout
     agree, count = re.search(r"\n(\d+) of (\d+) flows: the verdict is", done.stdout).groups()
