@@ -68,7 +68,6 @@ def test_a_request_outstanding_makes_rows_of_the_side_that_was_asked() -> None:
     assert {(rows[k]["verdict"], rows[k]["cause"]) for k in (1, 2)} == {("sender", "server_think")}
 
 
-@pytest.mark.xfail(strict=True, reason="one number in flight is taken for a SYN or FIN")
 def test_one_byte_outstanding_is_data_too() -> None:
     talk = established()
     talk.push(900 * MS, 1)
