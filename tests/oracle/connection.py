@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from schemas.columns import AE, CWR, ECE
 from tests.oracle.flow import Flow, Syn
-from tests.oracle.segment import FAR, End, Segment, distance
+from tests.oracle.segment import FAR, MASK, End, Segment, distance
 
 HALF_OPEN_NS = 75_000_000_000
 CLOSED_NS = 10_000_000_000
@@ -35,14 +35,12 @@ class Connection:
         self.reset_by: End | None = None
         self.refused = False
         self.clock_steps_back = 0
-        self.synack_ns: dict[End, int] = {}
         self.handshake_legs: dict[End, int] = {}  # the leg between the tap and this end
-        self.answered: set[End] = set()
         self.ended_by = "open"
 
     # -- before a segment is applied ---------------------------------------------------------------------------------
-    def expired(self, s: Segment) -> bool:
-        silence = s.time_ns - self.now_ns
+    def expired(self, now_ns: int) -> bool:
+        silence = now_ns - self.now_ns
         limit = self.limits.idle_timeout_ns
         if self.closed_by is not None:
             limit = CLOSED_NS
@@ -59,12 +57,12 @@ class Connection:
             return flow.syn.seq != s.seq
         if self.closed_by is not None:
             return True
+        if self.state != "established":
+            return False  # simultaneous open
         first = flow.sequence.first_seq
         if first is None and flow.sequence.known:
             first = flow.sequence.una
-        if first is None:
-            return self.state == "established"
-        return distance(first, s.seq) != 1
+        return first is None or distance(first, s.seq) != 1
 
     # -- applying ----------------------------------------------------------------------------------------------------
     def apply(self, s: Segment) -> None:
@@ -77,17 +75,20 @@ class Connection:
         flow.count(s, t)
         if s.flags & ECE and self.ecn() == "ecn" and not s.syn:
             flow.reverse.counts.ece_packets += 1
+        repeated_syn = flow.syn_sent_before(s)
         self._open(s, t, flow)
         if s.has_ack and not s.rst:
             flow.reverse.acknowledged(s, t)
+        late_syn = s.syn and not repeated_syn
         leg = None
         if not s.syn:
             flow.reverse.echo.towards(s, t)
             leg = flow.echo.back(s, t)
         if leg is not None:
             flow.legs.append(max(1, leg))
-        self._close(s, flow)  # an ACK may close what its own segment's data no longer belongs to
-        flow.sent(s, t)
+        if self.closed_by is not None or flow.fin_acked:
+            flow.no_row(s, t)
+        flow.sent(s, t, late_syn=late_syn)
         self._close(s, flow)
 
     def _open(self, s: Segment, t: int, flow: Flow) -> None:
@@ -97,8 +98,6 @@ class Connection:
                 flow.syn = Syn(
                     s.seq, s.has_ack, s.mss, s.wscale, s.sack_permitted, s.tsval is not None, s.flags, s.cut, t
                 )
-                if s.has_ack and peer.syn is not None and peer.syn.sent == 1 and s.ack == peer.syn.seq + 1 & 0xFFFFFFFF:
-                    self._leg(flow, t - peer.syn.time_ns)
             elif flow.syn.seq == s.seq:
                 # Options may differ (a SYN without ECN after one with it): the latest counts.
                 flow.syn.with_ack |= s.has_ack
@@ -109,9 +108,13 @@ class Connection:
                     s.flags,
                 )
                 flow.syn.sent += 1
-                flow.counts.syn_retransmissions += 1
+                flow.counts.syn_retransmissions += flow.syn_sent_before(s)
             if not s.has_ack and flow.syn.seq == s.seq:
                 flow.syn.asked = s.flags
+            answers = s.has_ack and peer.syn is not None and s.ack == peer.syn.seq + 1 & MASK
+            if answers and peer.syn is not None and peer.syn.sent == 1 and not flow.syns[s.seq, True]:
+                self._leg(flow, t - peer.syn.time_ns)
+            flow.syns[s.seq, s.has_ack] += 1
             if self.opener is None:
                 self.opener = s.dst if s.has_ack else s.src
             if self.state in ("new", "syn_sent"):
@@ -131,12 +134,12 @@ class Connection:
             self.state = "established"
         if not s.has_ack:
             return
-        if peer.syn is not None and peer.syn.with_ack and s.src not in self.answered:
-            self.answered.add(s.src)
-            if peer.syn.sent == 1 and 0 < distance(s.ack, peer.syn.seq) <= FAR:
-                self._leg(flow, t - peer.syn.time_ns)
-        if self.state == "syn_received" or (self.state == "syn_sent" and (peer.seen or s.payload)):
+        heard = peer.seen or peer.sequence.known or bool(s.payload)
+        if self.state == "syn_received" or (self.state == "syn_sent" and heard):
             self.state = "established"
+            answer = peer.syn
+            if answer is not None and answer.with_ack and answer.sent == 1 and 0 < distance(s.ack, answer.seq) <= FAR:
+                self._leg(flow, t - answer.time_ns)
 
     def _leg(self, flow: Flow, leg_ns: int) -> None:
         leg_ns = max(1, leg_ns)
@@ -148,9 +151,13 @@ class Connection:
             if self.closed_by is None:
                 self.reset_by = s.src
             self.closed_by = self.closed_by or "reset"
-        finished = [f.fin_end is not None and distance(f.sequence.una, f.fin_end) >= 0 for f in (flow, flow.reverse)]
-        if all(finished) and self.closed_by is None:
-            self.closed_by = "fin"
+        if s.fin and not s.rst:
+            flow.fin_seq = (s.seq + s.payload) & MASK
+        peer = flow.reverse
+        if s.has_ack and peer.fin_seq is not None and distance(s.ack, peer.fin_seq) > 0:
+            peer.fin_acked = True
+            if flow.fin_acked and self.closed_by is None:
+                self.closed_by = "fin"
 
     def finish(self, ended_by: str) -> None:
         self.ended_by = self.closed_by or ended_by

@@ -1,5 +1,6 @@
 """One direction of a connection: everything that is known of the data that src sends."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from schemas.columns import PSH
@@ -7,7 +8,7 @@ from tests.oracle import sequence as kinds
 from tests.oracle.receiver import Duplicates, Sacked, Window
 from tests.oracle.repetition import Repetitions
 from tests.oracle.roundtrip import Echo, RoundTrips
-from tests.oracle.segment import FAR, MASK, End, Segment, distance
+from tests.oracle.segment import MASK, End, Segment, distance
 from tests.oracle.sequence import Sequence
 
 SIGNATURES = 4
@@ -43,6 +44,7 @@ class Counts:
     ece_packets: int = 0
     flight_max_bytes: int = 0
     windows: dict[int, dict[str, int]] = field(default_factory=dict)
+    idle_bytes: Counter[int] = field(default_factory=Counter)  # payload of keep-alives, by window
 
     def window(self, start_ns: int) -> dict[str, int]:
         return self.windows.setdefault(start_ns, dict.fromkeys(WINDOW_COUNTS, 0))
@@ -73,12 +75,14 @@ class Flow:
         self.rtt, self.echo, self.repetitions = RoundTrips(), Echo(), Repetitions()
         self.counts = Counts()
         self.syn: Syn | None = None
-        self.fin_end: int | None = None
+        self.fin_seq: int | None = None  # of the last FIN
+        self.fin_acked = False
         self.legs: list[int] = []  # sender's leg: handshake and timestamps
         self.seen = self.carried = False
         self.largest_payload = 0  # of those that may be single segments
         self.full_seen: int | None = None
         self.stamped = False
+        self.syns: Counter[tuple[int, bool]] = Counter()
         self.signatures: list[tuple[int, ...]] = []
         self.last_kept_ns: int | None = None
         self.copied = False
@@ -123,8 +127,13 @@ class Flow:
         own, peer = self.syn, self.reverse.syn
         options = [syn.mss for syn in (own, peer) if syn is not None and syn.mss is not None]
         if peer is not None and peer.mss is not None and self.carried:
-            return min(options) - (12 if self.timestamps() else 0), "seen"
+            return min(options) - (12 if self._stamps_in_use() else 0), "seen"
         return self.full_seen, "unknown" if self.full_seen is None else "inferred"
+
+    def _stamps_in_use(self) -> bool:
+        if self.syn is not None and self.reverse.syn is not None:
+            return bool(self.timestamps())
+        return self.stamped or self.reverse.stamped
 
     def timestamps(self) -> bool | None:
         syns = [syn for syn in (self.syn, self.reverse.syn) if syn is not None]
@@ -176,6 +185,10 @@ class Flow:
             said = top >= PLAUSIBLE_MSS or (top > 0 and not s.flags & PSH)
             self.full_seen = top if said else max(top, USUAL_MSS)
 
+    def no_row(self, s: Segment, t: int) -> None:
+        """Payload that makes no window row: keep-alives, and what comes after the close."""
+        self.counts.idle_bytes[t // self.window_ns * self.window_ns] += s.payload
+
     def acknowledged(self, s: Segment, t: int) -> None:
         """A segment of dst with ACK, not a RST."""
         q = self.sequence
@@ -188,13 +201,19 @@ class Flow:
             self.repetitions.progress(q.una, t)
         if step and self.rtt.advanced(q.una, t) is not None:
             self.counts.window(t // self.window_ns * self.window_ns)["rtt_samples"] += 1
-        self.window.advertise(s, t, stray=abs(distance(s.ack, q.una)) > FAR)
+        self.window.advertise(s, t, acceptable=s.ack == q.una)
 
-    def sent(self, s: Segment, t: int) -> None:
+    def syn_sent_before(self, s: Segment) -> bool:
+        """Sent before; the first SYN-ACK after the end's own SYN was not (simultaneous open)."""
+        return self.syns[s.seq, True] > 0 or (self.syns[s.seq, False] > 0 and not s.has_ack)
+
+    def sent(self, s: Segment, t: int, *, late_syn: bool) -> None:
         """src's own sequence numbers."""
         q, c = self.sequence, self.counts
         nxt, una, first = q.nxt, q.una, q.first_seq is None
-        kind = q.judge(s, t, zero_window=self.window.zero_since is not None, rtt_min_ns=self.rtt.smallest)
+        kind = q.judge(
+            s, t, late_syn=late_syn, zero_window=self.window.zero_since is not None, rtt_min_ns=self.rtt.smallest
+        )
         w = c.window(t // self.window_ns * self.window_ns)
         if kind == kinds.NEW:
             if s.payload:
@@ -203,6 +222,7 @@ class Flow:
             c.window_probes += 1
         elif kind == kinds.KEEPALIVE:
             c.keepalives += 1
+            self.no_row(s, t)
         elif kind == kinds.REORDERED:
             c.out_of_order += 1
         elif kind in (kinds.REPEAT, kinds.REPAIR):
@@ -227,9 +247,6 @@ class Flow:
             self.rtt.repeated(t)
         if kind in (kinds.NEW, kinds.REPEAT, kinds.REPAIR) or (first and s.length):
             self.repetitions.last_sent_ns = t
-        filled = kind in (kinds.REORDERED, kinds.REPAIR)
-        if s.fin and not s.rst and kind != kinds.STRAY and (s.end == q.nxt or first or filled):
-            self.fin_end = s.end
         if s.payload and (kind == kinds.NEW or (kind == kinds.REPEAT and q.nxt != nxt)):
             self.window.passed(q.una, q.nxt, self.mss()[0] or 0)
         if s.length:

@@ -19,7 +19,7 @@ def connections(segments: Segments, limits: Limits | None = None) -> list[Connec
         place = (s.tap, s.tenant, *sorted((s.src, s.dst)))
         current = open_.get(place)
         if current is not None:
-            ended_by = "expired" if current.expired(s) else "port_reused" if current.replaced_by(s) else None
+            ended_by = "expired" if current.expired(s.time_ns) else "port_reused" if current.replaced_by(s) else None
             if ended_by is not None:
                 current.finish(ended_by)
                 done.append(current)
@@ -27,8 +27,9 @@ def connections(segments: Segments, limits: Limits | None = None) -> list[Connec
         if current is None:
             current = open_[place] = Connection(s, limits)
         current.apply(s)
+    watermark_ns = max((int(t) for t in segments.time_ns), default=0)
     for current in open_.values():
-        current.finish("observation_ended")
+        current.finish("expired" if current.expired(watermark_ns) else "observation_ended")
         done.append(current)
     return done
 
@@ -52,6 +53,17 @@ def window_rows(segments: Segments, limits: Limits | None = None) -> dict[tuple[
         for c in connections(segments, limits)
         for f in c.flows.values()
         for start, counts in f.counts.windows.items()
+    }
+
+
+def busy_windows(segments: Segments, limits: Limits | None = None) -> set[tuple[Key, int]]:
+    """Windows that must have a row: src sent payload other than keep-alives."""
+    return {
+        (key_of(c, f), start)
+        for c in connections(segments, limits)
+        for f in c.flows.values()
+        for start, counts in f.counts.windows.items()
+        if counts["payload_bytes"] > f.counts.idle_bytes[start]
     }
 
 

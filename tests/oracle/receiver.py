@@ -82,17 +82,18 @@ class Window:
     smallest: int | None = None
     largest: int | None = None
 
-    def advertise(self, s: Segment, t: int, *, stray: bool) -> None:
-        """A segment with ACK of the receiver, SYN or not; stray: its ACK was ignored (its window says nothing)."""
-        if not stray:
-            self.raw = s.window
-            edge = (s.ack + (s.window << (0 if s.syn else self.shift or 0))) & MASK
-            if self.edge is None or distance(edge, self.edge) > 0:
-                self.edge = edge
+    def advertise(self, s: Segment, t: int, *, acceptable: bool) -> None:
+        """A segment with ACK of the receiver; acceptable: its ACK is una now (RFC 9293, 3.10.7.4)."""
+        self.zeros += not s.syn and s.window == 0
+        if not acceptable:
+            return
+        self.raw = s.window
+        edge = (s.ack + (s.window << (0 if s.syn else self.shift or 0))) & MASK
+        if self.edge is None or distance(edge, self.edge) > 0:
+            self.edge = edge
         if s.syn:
             return
         if s.window == 0:
-            self.zeros += 1
             if self.zero_since is None:
                 self.zero_since = t
         elif self.zero_since is not None:

@@ -31,11 +31,9 @@ class RoundTrips:
         gone = [entry for entry in self.ring if distance(entry[0], una) <= 0]
         self.ring = [entry for entry in self.ring if distance(entry[0], una) > 0]
         for end, sent_ns in gone:
-            if (
-                end == una
-                and t - sent_ns < OLDEST_NS
-                and (self.last_repeat_ns is None or sent_ns > self.last_repeat_ns)
-            ):
+            last = self.last_repeat_ns
+            ambiguous = last is not None and sent_ns // RESOLUTION_NS <= last // RESOLUTION_NS
+            if end == una and t - sent_ns < OLDEST_NS and not ambiguous:
                 return self._sample(max(1, (t // RESOLUTION_NS - sent_ns // RESOLUTION_NS) * RESOLUTION_NS))
         return None
 

@@ -38,20 +38,20 @@ class Sequence:
     last_ip_id: int = 0
     first_seq: int | None = None
 
-    def judge(self, s: Segment, t: int, *, zero_window: bool, rtt_min_ns: int | None) -> str:
+    def judge(self, s: Segment, t: int, *, late_syn: bool, zero_window: bool, rtt_min_ns: int | None) -> str:
         """The segment's kind; moves snd_nxt and the holes."""
         kind = NONE
         if not s.rst:
             if self.first_seq is None:
                 self.first_seq = s.seq
-            kind = self._judge(s, t, zero_window, rtt_min_ns)
+            kind = self._judge(s, t, late_syn, zero_window, rtt_min_ns)
         if s.tsval is not None and (self.newest_tsval is None or distance(s.tsval, self.newest_tsval) > 0):
             self.newest_tsval = s.tsval
         if kind in (NEW, REPEAT, REPAIR):
             self.last_ip_id = s.ip_id
         return kind
 
-    def _judge(self, s: Segment, t: int, zero_window: bool, rtt_min_ns: int | None) -> str:
+    def _judge(self, s: Segment, t: int, late_syn: bool, zero_window: bool, rtt_min_ns: int | None) -> str:
         if not self.known:
             self.known = True
             self.una, self.nxt = s.seq, s.end
@@ -64,6 +64,8 @@ class Sequence:
                 return NEW if s.length else NONE
             return NONE
         ahead = distance(s.seq, self.nxt)
+        if late_syn and -FAR <= distance(s.end, self.nxt) <= 0:
+            return NONE  # captured after what follows it
         tiny = s.payload <= 1 and not s.syn and not s.fin
         if ahead == 0 and s.length:
             if zero_window and tiny:

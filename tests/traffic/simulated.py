@@ -148,7 +148,7 @@ class Simulation:
         if leg == 0 and self.rng.random() < way.reorder_before:
             self.later(delay + way.reorder_ns, action)
             return
-        arrival = max(self._latest[up, leg] + 1, self.now + delay)
+        arrival = max(self._latest[up, leg] + 100, self.now + delay)
         self._latest[up, leg] = arrival
         self.later(arrival - self.now, action)
 
