@@ -169,6 +169,7 @@ def diagnose(
         probe_id=probe_id,
         hashed=store is not None,
         settings=settings,
+        window_rows=table == "windows" or store is not None,
     )
     shape = (window_ns, settings, chosen[0] if chosen else None, start, stop, concat, probe_id)
     return _Run(options, table, style, limit, store, conditions, shape).run(captures)

@@ -26,6 +26,9 @@ from tcpblame.settings import Settings
 
 Receive = Callable[[Rows], None]
 
+# Often enough to free what has ended, seldom enough not to matter with 100,000 connections.
+_SWEEP_NS = 5_000_000_000
+
 
 @dataclass(frozen=True)
 class Options:
@@ -36,6 +39,7 @@ class Options:
     concat: bool = False
     probe_id: str | None = None
     hashed: bool = False  # compute the content's hash while reading
+    window_rows: bool = True  # False: nobody wants them, and they are not made
     settings: Settings = field(default_factory=Settings)
 
 
@@ -99,7 +103,9 @@ def diagnose(
     """
     interruption = interruption or Interruption()
     result = Diagnosis()
-    engine = Engine(options.settings.engine())
+    # Rows are shown in order at the end, so nobody waits for them.
+    built_for = replace(options.settings.engine(), window_rows=options.window_rows, sweep_ns=_SWEEP_NS)
+    engine = Engine(built_for)
     groups = [_in_order(paths)] if options.concat else [[path] for path in paths]
     ids = probe_ids([group[0] for group in groups], options.probe_id)
     for probe, group in zip(ids, groups, strict=True):

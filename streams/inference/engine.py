@@ -30,6 +30,10 @@ class Settings:
     half_open_per_shard: int = 64  # a pool of their own: a SYN flood evicts no established connection
     # Above the usual keep-alive interval of two hours: a connection that is kept alive stays one connection.
     idle_timeout_ns: int = 7_500 * 1_000_000_000
+    # How often, in capture time, connections without a segment are looked after: settled, expired, freed. Never more
+    # often than once a window; seldom is cheaper where nobody waits for the rows.
+    sweep_ns: int = 0
+    window_rows: bool = True  # False: flows and events only; the flows are the same
     statistics: tuple[str, ...] = ALL
 
     def __post_init__(self) -> None:
@@ -78,7 +82,7 @@ class Engine:
         """Every segment of `probe` captured before `watermark_ns` has been fed: settle what that settles."""
         if watermark_ns > self._watermark.get(probe, -(2**62)):
             self._watermark[probe] = watermark_ns
-        if watermark_ns - self._swept.get(probe, -(2**62)) < self.settings.window_ns:
+        if watermark_ns - self._swept.get(probe, -(2**62)) < max(self.settings.window_ns, self.settings.sweep_ns):
             return
         self._swept[probe] = watermark_ns
         self._sweep(probe, watermark_ns, closing=False)
@@ -156,6 +160,7 @@ class Engine:
     def _new_table(self) -> Table:
         scalars = np.zeros(tables.N_SCALARS, np.int64)
         scalars[tables.WINDOW_NS] = self.settings.window_ns
+        scalars[tables.NO_WINDOW_ROWS] = not self.settings.window_rows
         scalars[tables.IDLE_NS] = self.settings.idle_timeout_ns
         scalars[tables.CONNECTIONS_PER_SHARD] = self.settings.connections_per_shard
         scalars[tables.HALF_OPEN_PER_SHARD] = self.settings.half_open_per_shard

@@ -13,7 +13,7 @@ from streams.inference.sequence import ACKED
 from streams.inference.serial import i64, u32
 from streams.inference.slots import IDLE, SLOTS
 from streams.inference.statistic import Statistic
-from streams.inference.table import N_WINDOWS, give_held
+from streams.inference.table import N_WINDOWS, NO_WINDOW_ROWS, give_held
 from streams.inference.verdict import judge, secondary_of, visibility_of
 
 # A window is held at most this long (inference.md 3.1), whatever the retransmission timer says.
@@ -58,6 +58,13 @@ def write_held(table, f):
     """Judge and write the flow's first held row."""
     k = i64(f["held_head"]) - 1
     meta = table.held_meta[k]
+    following = i64(meta["next"])
+    f["held_head"] = following
+    if following == 0:
+        f["held_tail"] = 0
+    if table.scalars[NO_WINDOW_ROWS]:
+        give_held(table, k)
+        return
     row = table.held_row[k]
     booked = meta["booked_us"]
     total = judge(row, booked, i64(f["setup_cause"]), meta["visibility"], i64(meta["gaps"]))
@@ -71,10 +78,6 @@ def write_held(table, f):
     n = table.scalars[N_WINDOWS]
     table.out_window[n] = row
     table.scalars[N_WINDOWS] = n + 1
-    following = i64(meta["next"])
-    f["held_head"] = following
-    if following == 0:
-        f["held_tail"] = 0
     give_held(table, k)
 
 

@@ -73,9 +73,9 @@ def close_window(table, slot, d, end_ns):
         else:
             fill_held(table, c, f, g, d, k, end_ns)
             hold(table, f, k, end_ns)
-    else:
-        hook_window(f, g, c, table.held_row[table.held_row.shape[0] - 1], end_ns)
     hook_reset(f)
+    if i64(f["accrued_ns"]):
+        f["accrued_ns"] = max(i64(f["accrued_ns"]), end_ns)  # what no row was made of must not count in the next
     waiting = 0 < i64(f["request_ns"]) and i64(f["quiet_ns"]) > 0 and i64(c["opener"]) == 2 - d
     if (outstanding or opening or waiting or shut) and not f["done"]:
         f["window_ns"] = end_ns
@@ -87,6 +87,8 @@ def close_window(table, slot, d, end_ns):
 @plain
 def fill_held(table, c, f, g, d, k, end_ns):
     """Write what is known of the window into its held row."""
+    if table.scalars[tables.NO_WINDOW_ROWS]:
+        return
     table.held_row[k] = table.blank_window[0]
     row = table.held_row[k]
     put_key(row, c, d)

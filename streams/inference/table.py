@@ -44,7 +44,8 @@ AHEAD_FROM = 2048
     HELD_FULL,  # the pool of held rows may not grow any more
     FRONT_BYTES,  # end of the part of a flow record that every segment touches in both flows
     HOT_BYTES,  # and of the part that it touches in the flow that sends data
-) = range(25)
+    NO_WINDOW_ROWS,  # nobody asked for window rows: time is booked as ever, rows are not made
+) = range(26)
 N_SCALARS = 32
 
 HELD_META = np.dtype(

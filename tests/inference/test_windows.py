@@ -282,3 +282,13 @@ def test_batches_change_nothing(seed: int) -> None:
         one = sorted(record.tobytes() for record in whole.table(table))
         assert one == sorted(record.tobytes() for record in single.table(table))
     assert np.array_equal(whole.table("flows")["conn_id"], single.table("flows")["conn_id"])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_flows_and_events_are_the_same_whether_window_rows_are_made_or_not(seed: int) -> None:
+    captured = random_capture(seed, connections=4, most_packets=80).segments()
+    made, spared = (observe_segments(captured, Settings(window_rows=wanted)) for wanted in (True, False))
+    assert made.flows() == spared.flows()
+    assert made.events() == spared.events()
+    assert made.windows()
+    assert not spared.windows()
