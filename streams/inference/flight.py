@@ -118,8 +118,11 @@ def on_segment(f, g, t, payload, kind, trigger, recovered, advanced, silence_ns,
             f["w_flight_max"] = u32(flight)
         if flight > i64(f["cwnd_bytes"]) and i64(f["phase"]) == OPEN and f["track"] & DATA_SEEN:
             f["cwnd_bytes"] = u32(flight)
-        if flight > i64(f["round_top"]):
-            f["round_top"] = u32(flight)
+        if payload:
+            if i64(f["rounds"]) == 0 and i64(f["round_top"]) == 0:
+                f["round_seq"] = f["snd_nxt"]  # the first round
+            if flight > i64(f["round_top"]):
+                f["round_top"] = u32(flight)
     if advanced:
         accrue(g, t, phase_acked)
         flight = max(diff(i64(g["snd_nxt"]), i64(g["una"])), 0)
@@ -131,7 +134,8 @@ def on_segment(f, g, t, payload, kind, trigger, recovered, advanced, silence_ns,
             g["cwnd_bytes"] = u32(window)
         if not g["reduced"] and i64(g["ssthresh_bytes"]) and i64(g["cwnd_bytes"]) >= i64(g["ssthresh_bytes"]):
             g["reduced"] = 1
-        if diff(i64(g["una"]), i64(g["round_seq"])) >= 0:
+        begun = i64(g["rounds"]) or i64(g["round_top"])
+        if begun and diff(i64(g["una"]), i64(g["round_seq"])) >= 0:
             end_round(g)
     return flight_before
 

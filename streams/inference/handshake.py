@@ -57,7 +57,7 @@ STATISTIC = Statistic(
 
 
 @plain
-def on_syn(c, f, g, t, flags, options, syn_repeated, seg, i):
+def on_syn(c, f, g, d, t, flags, options, syn_repeated, seg, i):
     """Note what a SYN or SYN-ACK offers and, for a SYN-ACK, how long its end took to answer."""
     offers = 0
     if options & OPT_MSS:
@@ -82,7 +82,9 @@ def on_syn(c, f, g, t, flags, options, syn_repeated, seg, i):
             c["ecn"] = 1
         if not syn_repeated:
             c["synack_ns"] = t
-            if g["marks"] & SYN_SEEN and i64(g["syn_again"]) == 0 and i64(c["syn_ns"]):
+            # The opener's own SYN-ACK (simultaneous open) does not answer the SYN that syn_ns is of.
+            answers = g["marks"] & SYN_SEEN and i64(c["opener"]) != d + 1
+            if answers and i64(g["syn_again"]) == 0 and i64(c["syn_ns"]):
                 f["leg_handshake_ns"] = max(t - i64(c["syn_ns"]), 1)
         if offers & OFFER_TS and (g["offers"] & (OFFER_TS | OFFERS_CUT) or not g["marks"] & SYN_SEEN):
             c["ts_used"] = 1
@@ -113,10 +115,10 @@ def learn_mss(f, g, payload, flags, ts):
 
 
 @inlined
-def on_segment(c, f, g, t, flags, ack, payload, options, syn_repeated, seg, i):
+def on_segment(c, f, g, d, t, flags, ack, payload, options, syn_repeated, seg, i):
     if flags & SYN:
         if not flags & RST:
-            on_syn(c, f, g, t, flags, options, syn_repeated, seg, i)
+            on_syn(c, f, g, d, t, flags, options, syn_repeated, seg, i)
     elif i64(c["established_ns"]) == t and i64(f["leg_handshake_ns"]) == 0 and i64(c["synack_ns"]) > 0:
         answers = diff(ack, i64(g["isn"]) + 1) >= 0
         if answers and g["marks"] & SYN_ACK and i64(g["syn_again"]) == 0 and i64(c["state"]) == ESTABLISHED:

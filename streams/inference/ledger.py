@@ -155,7 +155,8 @@ def end_silence(table, c, f, g, d, t, kind, trigger, phase_before, silence_ns, f
         book(table, f, t, slot)
     else:
         book_sender(table, c, f, d, t)
-        f["round_free"] = 1
+    if slot != SLOW_START and slot != CWND:
+        f["round_free"] = 1  # the window was not the limit: what the round shows is not the window's growth
     if t - start > STALL_NS and f["track"] & DATA_SEEN:
         note_stall(table, c, f, d, start, t, slot if slot >= 0 else i64(PRODUCER))
 

@@ -119,6 +119,8 @@ def quantile_ns(f, numerator, denominator):
         if n and passed + n >= want:
             low = (_LOWEST_US << (k // _OCTAVE)) * (_OCTAVE + k % _OCTAVE) * 1000 // _OCTAVE
             width = (_LOWEST_US << (k // _OCTAVE)) * 1000 // _OCTAVE
+            if k == 0:  # the first bucket begins at nothing
+                low, width = i64(0), low + width
             return max(low + width * (2 * (want - passed) - 1) // (2 * n), i64(f["rtt_min_ns"]))
         passed += n
     return i64(0)
@@ -185,7 +187,7 @@ def match(g, t, ack):
         ticks = age_ticks(g, t, at)
         if behind == 0 and old == 0 and ticks < _OLDEST_TICKS:
             sent = t - (ticks << _TICK_SHIFT)
-            if sent > i64(g["repeat_ns"]):
+            if sent >> _TICK_SHIFT > i64(g["repeat_ns"]) >> _TICK_SHIFT:
                 sample = max(ticks << _TICK_SHIFT, 1)
         at = (at + 1) % RING
         n -= 1

@@ -414,10 +414,6 @@ def sweep(table, begin, wanted, watermark_ns, closing):
         state = i64(c["state"])
         if state == FREE or not wanted[i64(c["source"])]:
             continue
-        if closing:
-            if not close_connection(table, slot, i64(_ENDED), max(watermark_ns, i64(c["last_ns"]))):
-                return slot, FULL
-            continue
         idle = i64(table.scalars[tables.IDLE_NS])
         if state == CLOSED:
             idle = min(idle, LINGER_NS)
@@ -427,6 +423,10 @@ def sweep(table, begin, wanted, watermark_ns, closing):
             if not close_connection(table, slot, i64(_EXPIRED), i64(c["last_ns"]) + idle):
                 return slot, FULL
             table.scalars[tables.EXPIRED] += 1
+            continue
+        if closing:
+            if not close_connection(table, slot, i64(_ENDED), max(watermark_ns, i64(c["last_ns"]))):
+                return slot, FULL
             continue
         for d in range(2):
             if not catch_up(table, slot, d, watermark_ns):
