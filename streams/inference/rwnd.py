@@ -88,6 +88,11 @@ def on_segment(f, g, t, flags, ack, window, new_bytes, advanced):
     zero_ended_ns = 0
     if flags & ACK and window == 0 and not flags & (RST | SYN):
         g["zero_windows"] = i64(g["zero_windows"]) + 1
+    if flags & SYN:  # two crossing SYNs decide without any ACK
+        if i64(g["scale_how"]) != SCALE_SEEN:
+            settle_scale(f, g)
+        if i64(f["scale_how"]) != SCALE_SEEN:
+            settle_scale(g, f)
     # Windows are taken from acceptable ACKs only (RFC 9293 section 3.10.7.4): those that name una, as it is by now.
     if flags & ACK and not flags & RST and ack == i64(g["una"]):
         if i64(g["scale_how"]) != SCALE_SEEN and (f["marks"] | g["marks"]) & SYN_SEEN:
