@@ -107,13 +107,16 @@ class Connection:
                     s.tsval is not None,
                     s.flags,
                 )
-                flow.syn.sent += 1
+                flow.syn.sent += flow.syn_sent_before(s)
                 flow.counts.syn_retransmissions += flow.syn_sent_before(s)
             if not s.has_ack and flow.syn.seq == s.seq:
                 flow.syn.asked = s.flags
-            answers = s.has_ack and peer.syn is not None and s.ack == peer.syn.seq + 1 & MASK
-            if answers and peer.syn is not None and peer.syn.sent == 1 and not flow.syns[s.seq, True]:
-                self._leg(flow, t - peer.syn.time_ns)
+            # The opener's own SYN-ACK (simultaneous open) may be a repetition: it tells nothing of its leg.
+            asked = peer.syn if self.opener != s.src and not flow.syns[s.seq, True] and s.has_ack else None
+            if asked is not None and asked.asked is not None and asked.sent == 1 and s.ack == asked.seq + 1 & MASK:
+                self._leg(flow, t - asked.time_ns)
+            if s.has_ack and flow.syn.answered_ns is None:
+                flow.syn.answered_ns = t
             flow.syns[s.seq, s.has_ack] += 1
             if self.opener is None:
                 self.opener = s.dst if s.has_ack else s.src
@@ -138,8 +141,9 @@ class Connection:
         if self.state == "syn_received" or (self.state == "syn_sent" and heard):
             self.state = "established"
             answer = peer.syn
-            if answer is not None and answer.with_ack and answer.sent == 1 and 0 < distance(s.ack, answer.seq) <= FAR:
-                self._leg(flow, t - answer.time_ns)
+            once = answer is not None and answer.sent == 1 and 0 < distance(s.ack, answer.seq) <= FAR
+            if answer is not None and answer.answered_ns is not None and once:
+                self._leg(flow, t - answer.answered_ns)
 
     def _leg(self, flow: Flow, leg_ns: int) -> None:
         leg_ns = max(1, leg_ns)

@@ -64,6 +64,7 @@ class Syn:
     cut: bool
     time_ns: int
     sent: int = 1
+    answered_ns: int | None = None  # time of the SYN-ACK
     asked: int | None = None  # flags of the SYN without ACK, None if none was seen
 
 
@@ -80,7 +81,7 @@ class Flow:
         self.legs: list[int] = []  # sender's leg: handshake and timestamps
         self.seen = self.carried = False
         self.largest_payload = 0  # of those that may be single segments
-        self.full_seen: int | None = None
+        self.full: int | None = None
         self.stamped = False
         self.syns: Counter[tuple[int, bool]] = Counter()
         self.signatures: list[tuple[int, ...]] = []
@@ -123,17 +124,14 @@ class Flow:
 
     # -- constants ---------------------------------------------------------------------------------------------------
     def mss(self) -> tuple[int | None, str]:
-        """Payload of a full segment: the peer's option less the timestamps, else the largest payload seen."""
-        own, peer = self.syn, self.reverse.syn
-        options = [syn.mss for syn in (own, peer) if syn is not None and syn.mss is not None]
-        if peer is not None and peer.mss is not None and self.carried:
-            return min(options) - (12 if self._stamps_in_use() else 0), "seen"
-        return self.full_seen, "unknown" if self.full_seen is None else "inferred"
+        """Payload of a full segment, as known at the flow's last payload."""
+        if self.full is None:
+            return None, "unknown"
+        peer = self.reverse.syn
+        return self.full, "seen" if peer is not None and peer.mss is not None else "inferred"
 
     def _stamps_in_use(self) -> bool:
-        if self.syn is not None and self.reverse.syn is not None:
-            return bool(self.timestamps())
-        return self.stamped or self.reverse.stamped
+        return bool(self.timestamps()) or self.stamped or self.reverse.stamped
 
     def timestamps(self) -> bool | None:
         syns = [syn for syn in (self.syn, self.reverse.syn) if syn is not None]
@@ -173,17 +171,22 @@ class Flow:
         w["packets"] += 1
         w["payload_bytes"] += s.payload
         c.ce_packets += s.ecn == 3
-        self._full_segment(s)
-        self.stamped |= s.tsval is not None and (s.has_ack or not s.syn)  # a SYN only offers them
+        self.stamped |= s.tsval is not None and not s.syn  # a SYN only offers them
+        if s.payload:
+            self._full_segment(s)
 
     def _full_segment(self, s: Segment) -> None:
-        """MSS of a flow met mid-stream: the largest payload, unless it may be the size of small pushed writes."""
-        if s.payload and (self.full_seen is None or s.payload > self.largest_payload):
+        """The smaller of both options less the timestamps; else the largest payload, unless it may be a small write."""
+        own, peer = self.syn, self.reverse.syn
+        if peer is not None and peer.mss is not None:
+            options = [syn.mss for syn in (own, peer) if syn is not None and syn.mss is not None]
+            self.full = max(1, min(options) - (12 if self._stamps_in_use() else 0))
+        elif self.full is None or s.payload > self.largest_payload:
             if s.payload <= LARGEST_MSS:
                 self.largest_payload = max(self.largest_payload, s.payload)
             top = self.largest_payload
             said = top >= PLAUSIBLE_MSS or (top > 0 and not s.flags & PSH)
-            self.full_seen = top if said else max(top, USUAL_MSS)
+            self.full = top if said else max(top, USUAL_MSS)
 
     def no_row(self, s: Segment, t: int) -> None:
         """Payload that makes no window row: keep-alives, and what comes after the close."""
@@ -192,6 +195,7 @@ class Flow:
     def acknowledged(self, s: Segment, t: int) -> None:
         """A segment of dst with ACK, not a RST."""
         q = self.sequence
+        self.learn_scale()
         step = q.acknowledge(s.ack, t, midstream=self.syn is None)
         self.duplicates.judge(s, step, q.una, q.nxt)
         newly, dsack = self.sacked.take(s, q.una, q.nxt)

@@ -41,9 +41,10 @@ class Repetitions:
               sacked: bool, mss: int, rtt_ns: int | None, rttvar_ns: int) -> str:  # fmt: skip
         """The trigger of a repeated segment (or a repair); counts it."""
         needless = distance(una, s.end) >= 0
-        trigger = "needless" if needless else self._trigger(
-            s, t, nxt, duplicates, sack_reach, sacked, mss, rtt_ns, rttvar_ns
-        )  # fmt: skip
+        if needless:
+            trigger = "needless"
+        else:
+            trigger = self._trigger(s, t, nxt, duplicates, sack_reach, sacked, mss, rtt_ns, rttvar_ns)
         if needless:
             self.spurious += 1
             self.needless_open += 1
@@ -51,7 +52,7 @@ class Repetitions:
             self.near += 1
         elif not needless:
             self.far += 1
-        if trigger in ("fast", "unknown", "timeout"):
+        if trigger in ("fast", "timeout") or (trigger == "unknown" and not s.syn and not s.fin):
             self.episode = "timeout" if trigger == "timeout" else "fast"
             self.recover = nxt
             self.timeouts += trigger == "timeout"

@@ -58,6 +58,8 @@ class Sequence:
             self.begun = True
             return NEW if s.length else NONE
         if not self.begun:  # ACKs came before: what lies between them and this was never ours to see
+            if abs(distance(s.seq, self.nxt)) > FAR:
+                return STRAY
             self.begun = True
             if 0 < distance(s.end, self.nxt) <= FAR:
                 self.nxt = s.end
@@ -158,7 +160,7 @@ class Sequence:
             return 0
         beyond = distance(ack, self.nxt)
         if beyond > 0:
-            if self.probe_at == self.nxt:  # the probe's byte was taken
+            if beyond == 1 and self.probe_at == self.nxt:  # the probe's byte was taken
                 self.nxt = (self.nxt + 1) & MASK
                 beyond -= 1
             if beyond > 0:
