@@ -43,6 +43,7 @@ bench: $(VENV)/.setup-dev ## measure against the targets, paired with tcptrace (
 
 fuzz: $(VENV)/.setup-dev ## mutate captures and headers for a long time, with bounds checks
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=build/fuzz-cache TCPBLAME_CACHE_DIR=build/fuzz-cache $(BIN)/python -m tests.ingest.fuzz_capture $(FUZZ)
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=build/fuzz-cache TCPBLAME_CACHE_DIR=build/fuzz-cache $(BIN)/python -m tests.inference.fuzz_engine
 
 lock: ## resolve the dependencies of pyproject.toml anew, to their newest versions
 	@test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv; }
