@@ -149,6 +149,8 @@ def first_answer(f, end, flags):
 @plain
 def meet(f, seq, length):
     """The first segment of an end of which only ACKs were known: what lies between was sent before the capture."""
+    if abs(diff(seq, i64(f["snd_nxt"]))) > FAR:
+        return STRAY
     f["track"] = i64(f["track"]) | SENT
     f["first_seq"] = u32(seq)
     if diff(seq, i64(f["snd_nxt"])) >= 0:
