@@ -249,11 +249,11 @@ class Flow:
             w["fast_retransmissions"] += r.fast - before[0]
             w["timeouts"] += r.timeouts - before[1]
             self.rtt.repeated(t)
-        if kind in (kinds.NEW, kinds.REPEAT, kinds.REPAIR) or (first and s.length):
+        if kind in (kinds.NEW, kinds.REPEAT, kinds.REPAIR) or (first and s.length and kind != kinds.STRAY):
             self.repetitions.last_sent_ns = t
         if s.payload and (kind == kinds.NEW or (kind == kinds.REPEAT and q.nxt != nxt)):
             self.window.passed(q.una, q.nxt, self.mss()[0] or 0)
-        if s.length:
+        if s.length and kind != kinds.STRAY:
             self._flight()
 
     def _flight(self) -> None:

@@ -26,7 +26,8 @@ class Duplicates:
             self.in_a_row += 1
             self.total += 1
             self.triples += self.in_a_row == 3
-        self.last_window = s.window
+        if s.ack == una:
+            self.last_window = s.window
 
 
 @dataclass
