@@ -83,7 +83,7 @@ def on_segment(g, t, flags, ack, payload, window, seg, i):
             elif ahead == 0:
                 g["track"] = track | ACKED
                 if payload == 0 and not flags & (SYN | FIN) and i64(g["snd_nxt"]) != una:
-                    if window == i64(g["wnd_raw"]) or i64(seg.sack_n[i]):
+                    if (track & ACKED and window == i64(g["wnd_raw"])) or i64(seg.sack_n[i]):
                         duplicate = True
                         run = min(i64(g["dup_run"]) + 1, 65535)
                         g["dup_run"] = run

@@ -115,9 +115,11 @@ def learn_mss(f, g, payload, flags, ts):
 
 
 @inlined
-def on_segment(c, f, g, d, t, flags, ack, payload, options, syn_repeated, seg, i):
+def on_segment(c, f, g, d, t, flags, seq, ack, payload, options, syn_repeated, seg, i):
     if flags & SYN:
-        if not flags & RST and i64(c["established_ns"]) == 0:  # a stray SYN changes nothing that is in use
+        if (
+            not flags & RST and i64(c["established_ns"]) == 0 and i64(f["isn"]) == seq
+        ):  # a stray SYN changes nothing that is in use
             on_syn(c, f, g, d, t, flags, options, syn_repeated, seg, i)
     elif i64(c["established_ns"]) == t and i64(f["leg_handshake_ns"]) == 0 and i64(c["synack_ns"]) > 0:
         answers = diff(ack, i64(g["isn"]) + 1) >= 0

@@ -9,7 +9,7 @@ repetitions belong to it. An episode ends when everything outstanding at its sta
 from schemas.columns import inlined, plain
 from streams.inference.rtt import sender_rtt
 from streams.inference.sequence import NEW, REPAIR, REPEAT
-from streams.inference.serial import diff, i64
+from streams.inference.serial import MASK, diff, i64
 from streams.inference.statistic import Statistic
 
 OPEN, FAST, TIMEOUT = range(3)
@@ -131,7 +131,7 @@ def count(f, trigger, kind, old_bytes, syn_fin):
 def on_repeat(f, t, seq, payload, flags, kind, old_bytes, silence):
     """A segment of f sent again."""
     syn_fin = flags & 0x3
-    end = seq + payload + (1 if flags & 1 else 0) + (1 if flags & 2 else 0)
+    end = (seq + payload + (1 if flags & 1 else 0) + (1 if flags & 2 else 0)) & MASK
     trigger = why(f, t, end, silence)
     if payload == 0 and trigger == BY_UNKNOWN:
         trigger = BY_TIMEOUT  # a SYN or FIN alone is only ever repeated by its timer

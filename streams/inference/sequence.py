@@ -9,7 +9,7 @@ late after all, they are taken off again.
 """
 
 from schemas.columns import ACK, FIN, OPT_TIMESTAMPS, RST, SEG_IP_ID, SYN, inlined, plain
-from streams.inference.serial import FAR, diff, i64, u32
+from streams.inference.serial import FAR, MASK, diff, i64, u32
 from streams.inference.statistic import Statistic
 
 HOLES = 4
@@ -138,9 +138,12 @@ def below_top(f, t, start, end, options, seg, i):
 
 
 @plain
-def first_answer(f, end, flags):
+def first_answer(f, end, length, flags):
     """Whether a SYN below snd_nxt was sent for the first time all the same: captured after the data that follows it, or
-    the SYN-ACK of a simultaneous open (RFC 9293 figure 8), which takes the number of the SYN before it."""
+    the SYN-ACK of a simultaneous open (RFC 9293 figure 8), which takes the number of the SYN before it; or whether it
+    is a stray."""
+    if f["marks"] & SYN_SEEN and i64(f["isn"]) != (end - length) & MASK:
+        return True  # of another connection: an end never changes its initial sequence number
     if diff(end, i64(f["snd_nxt"])) > 0:
         return False
     return not f["marks"] & SYN_SEEN or (flags & ACK != 0 and not f["marks"] & SYN_ACK)
@@ -224,7 +227,7 @@ def on_segment(f, g, t, seq, ack, payload, flags, options, seg, i):
         elif not track & SENT:
             kind = meet(f, seq, length)
             new_bytes = payload if kind == NEW else 0
-        elif flags & SYN and first_answer(f, seq + length, flags):
+        elif flags & SYN and first_answer(f, seq + length, length, flags):
             kind = NONE
         elif seq == i64(f["snd_nxt"]) and (length > 1 or (length == 1 and not i64(f["zero_ns"]))):
             f["snd_nxt"] = u32(seq + length)

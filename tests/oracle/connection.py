@@ -88,7 +88,8 @@ class Connection:
             flow.legs.append(max(1, leg))
         if self.closed_by is not None or flow.fin_acked:
             flow.no_row(s, t)
-        flow.sent(s, t, late_syn=late_syn)
+        if not (s.syn and flow.syn is not None and flow.syn.seq != s.seq):  # a SYN of another connection
+            flow.sent(s, t, late_syn=late_syn)
         self._close(s, flow)
 
     def _open(self, s: Segment, t: int, flow: Flow) -> None:
