@@ -108,6 +108,8 @@ class Window:
             self.largest = value if self.largest is None else max(self.largest, value)
 
     def finish(self, t: int) -> None:
+        if self.largest is None and self.shift is not None:
+            self.largest = self.smallest  # zero is the one window that needs no scale
         if self.zero_since is not None:
             self.zero_ns += t - self.zero_since
             self.zero_since = None

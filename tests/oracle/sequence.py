@@ -42,9 +42,9 @@ class Sequence:
         """The segment's kind; moves snd_nxt and the holes."""
         kind = NONE
         if not s.rst:
-            if self.first_seq is None:
-                self.first_seq = s.seq
             kind = self._judge(s, t, late_syn, zero_window, rtt_min_ns)
+            if self.first_seq is None and kind != STRAY:
+                self.first_seq = s.seq
         if s.tsval is not None and (self.newest_tsval is None or distance(s.tsval, self.newest_tsval) > 0):
             self.newest_tsval = s.tsval
         if kind in (NEW, REPEAT, REPAIR):
