@@ -184,13 +184,15 @@ def test_a_worker_killed_in_the_middle_changes_nothing(kafka, worker, tmp_path, 
 def test_a_worker_that_sleeps_through_its_session_changes_nothing(kafka, worker, tmp_path, expected):
     """SIGSTOP, another takes over and goes ahead, SIGCONT: what the sleeper still writes must not count.
 
-    Faust's consumer sometimes hangs for good in the rebalances that this forces (a known defect of its consumer); such
-    a run has compared nothing, says so, and is skipped. Wrong rows fail.
+    A worker was seen to hang, twice in about ten runs, in the rebalances that this forces; why is not established. Such
+    a run has compared nothing, says so, and is skipped; a hang before the sleep, and wrong rows, fail.
     """
     try:
         sleeper = sleep_through_a_session(kafka, worker)
     except HungError:
-        pytest.skip("A FAUST WORKER HUNG IN A REBALANCE: the rows after a sleep were NOT compared in this run")
+        pytest.skip(
+            "A WORKER HUNG AFTER THE SLEEP (cause unknown): the rows after a sleep were NOT compared in this run"
+        )
     found, _ = sink(sleeper.brokers, tmp_path / "store", sleeper.running)
     assert found == expected
 
@@ -209,7 +211,10 @@ def sleep_through_a_session(kafka, worker):
     for message in half:
         producer.send(message)
     producer.flush()
-    wait_for(lambda: sum(highs(brokers, WINDOWS, 4)) > 0, sleeper)
+    try:
+        wait_for(lambda: sum(highs(brokers, WINDOWS, 4)) > 0, sleeper)
+    except HungError as error:  # nothing has slept yet: no excuse
+        raise AssertionError(str(error)) from error
     sleeper.process.send_signal(signal.SIGSTOP)
     successor = worker(brokers, 0.0, "successor")
     for message in rest:
@@ -226,8 +231,8 @@ def sleep_through_a_session(kafka, worker):
 
 
 def supervised(brokers, worker, running):
-    """What a supervisor does: a worker that has not taken everything in time is killed and replaced. (Faust's consumer
-    now and then stops fetching after a rebalance; whatever a worker is killed in, the rows must be the same.)"""
+    """What a supervisor does: a worker that has not taken everything in time is killed and replaced; whatever
+    it is killed in, the rows must be the same."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         assert running.process.poll() is None, running.log.read_text()[-3000:]
